@@ -1,0 +1,124 @@
+import { type ActorId, type DocumentId, SealogError, type SpaceId } from 'sealog/protocol'
+import type { Append, EntryRange, LogStore, StoredEntry, StoredHead, StoredIdentity, StoredSpace } from './log-store.ts'
+import { assertAppendable, assertHeadAdvances } from './log-store-fence.ts'
+
+interface MemorySpace {
+  readonly entries: StoredEntry[]
+  readonly nodes: Map<string, Uint8Array>
+  readonly documents: Map<DocumentId, Uint8Array>
+  readonly actors: Map<string, { readonly document: DocumentId; readonly actor: ActorId; readonly value: Uint8Array }>
+  frontier: Uint8Array
+  control: Uint8Array | undefined
+  head: StoredHead | undefined
+}
+
+/** A store in memory, for tests and simulations: it keeps its content over `close` and `open`, and only as an object. */
+export function memoryLogStore(): LogStore {
+  const spaces = new Map<SpaceId, MemorySpace>()
+  let identity: StoredIdentity | undefined
+  let isOpen = false
+
+  function assertOpen(): void {
+    if (!isOpen) throw new SealogError('ERR_CLOSED', 'the store is not open')
+  }
+
+  function known(space: SpaceId): MemorySpace | undefined {
+    assertOpen()
+    return spaces.get(space)
+  }
+
+  return {
+    async open() {
+      if (isOpen) throw new SealogError('ERR_STORE_LOCKED', 'the store is open already')
+      isOpen = true
+    },
+    async readIdentity() {
+      assertOpen()
+      return identity
+    },
+    async writeIdentity(own) {
+      assertOpen()
+      if (identity !== undefined) throw new SealogError('ERR_STORE_LOCKED', 'the store has an owner')
+      identity = own
+    },
+    async readSpace(id) {
+      const space = known(id)
+      return space === undefined ? undefined : storedSpace(space)
+    },
+    async append(append) {
+      assertOpen()
+      const space = spaces.get(append.space) ?? emptySpace()
+      assertAppendable(append, space.entries.length)
+      spaces.set(append.space, space)
+      apply(space, append)
+    },
+    async putHead(id, head) {
+      const space = known(id)
+      assertHeadAdvances(head, space?.entries.length ?? 0, space?.head)
+      if (space !== undefined) space.head = head
+    },
+    async readEntries(id, range) {
+      return selectEntries(known(id)?.entries ?? [], range)
+    },
+    async readNodes(id, places) {
+      const space = known(id)
+      return places.map(([level, index]) => {
+        const hash = level === 0 ? space?.entries[index]?.hash : space?.nodes.get(`${level}/${index}`)
+        if (hash === undefined) throw new SealogError('ERR_STORE_CORRUPT', `no node ${index} on level ${level}`)
+        return hash
+      })
+    },
+    async readBody(id, index, offset, length) {
+      return known(id)?.entries[index]?.body?.slice(offset, offset + length)
+    },
+    async close() {
+      isOpen = false
+    },
+  }
+}
+
+function emptySpace(): MemorySpace {
+  return {
+    entries: [],
+    nodes: new Map(),
+    documents: new Map(),
+    actors: new Map(),
+    frontier: new Uint8Array(0),
+    control: undefined,
+    head: undefined,
+  }
+}
+
+function storedSpace(space: MemorySpace): StoredSpace {
+  return {
+    size: space.entries.length,
+    frontier: space.frontier,
+    state: {
+      control: space.control,
+      documents: [...space.documents].map(([document, value]) => ({ document, value })),
+      actors: [...space.actors.values()],
+    },
+    head: space.head,
+  }
+}
+
+function apply(space: MemorySpace, { entries, nodes, frontier, state }: Append): void {
+  space.entries.push(...entries)
+  for (const [level, index, hash] of nodes) space.nodes.set(`${level}/${index}`, hash)
+  for (const { document, value } of state.documents) space.documents.set(document, value)
+  for (const row of state.actors) space.actors.set(`${row.document}/${row.actor}`, row)
+  space.frontier = frontier
+  space.control = state.control ?? space.control
+}
+
+function selectEntries(entries: readonly StoredEntry[], range: EntryRange): readonly StoredEntry[] {
+  const selected: StoredEntry[] = []
+  let bytes = 0
+  for (const entry of entries.slice(range.from, range.to)) {
+    const body = entry.bodyLength <= range.inlineLength ? entry.body : undefined
+    bytes += entry.header.length + entry.signature.length + (body?.length ?? 0)
+    if (selected.length > 0 && bytes > range.maxBytes) break
+    selected.push({ ...entry, body })
+  }
+  return selected
+}

@@ -1,0 +1,319 @@
+import { accessSync, closeSync, constants, openSync } from 'node:fs'
+import { resolve } from 'node:path'
+import Database, { type Database as SqliteDatabase } from 'better-sqlite3'
+import {
+  actorIdOf,
+  asSealogError,
+  documentIdOf,
+  type ErrorCode,
+  idBytes,
+  SealogError,
+  type SpaceId,
+} from 'sealog/protocol'
+import type { Append, EntryRange, LogStore, StoredEntry, StoredHead, StoredIdentity, StoredSpace } from './log-store.ts'
+import { assertAppendable, assertHeadAdvances } from './log-store-fence.ts'
+import { prepareDatabase } from './log-store-sqlite-schema.ts'
+
+/** How long to wait for a process that is just ending and still holds the lock, in milliseconds. */
+const LOCK_TIMEOUT = 2000
+
+export interface SqliteLogStoreOptions {
+  /**
+   * Called before each statement of a transaction and, as `commit`, at its end; what it throws fails the transaction.
+   * For tests of atomicity.
+   */
+  readonly onStatement?: (name: string) => void
+}
+
+/**
+ * A relay's store in one SQLite file; `:memory:` for one that ends with `close`. Writes block the thread until they are
+ * on the disk. The file is created readable by its owner only, and belongs to one process as long as it is open; its
+ * write-ahead log (`<file>-wal`) belongs to it: copy or move them together, and only while no relay uses them.
+ */
+export function sqliteLogStore(file: string, options: SqliteLogStoreOptions = {}): LogStore {
+  if (typeof file !== 'string' || file === '' || file.includes('\0')) throw new TypeError('file: expected a path')
+  const path = file === ':memory:' ? file : resolve(file)
+  let database: OpenDatabase | undefined
+
+  /** Every method is synchronous inside: the promise only tells how it went. */
+  async function use<T>(action: (db: OpenDatabase) => T): Promise<T> {
+    if (database === undefined) throw new SealogError('ERR_CLOSED', 'the store is not open')
+    try {
+      return action(database)
+    } catch (error) {
+      throw storeError(error)
+    }
+  }
+
+  return {
+    async open() {
+      if (database !== undefined) throw new SealogError('ERR_STORE_LOCKED', 'the store is open already')
+      database = openDatabase(path, options.onStatement ?? (() => {}))
+    },
+    readIdentity: () => use(db => db.readIdentity()),
+    writeIdentity: identity => use(db => db.writeIdentity(identity)),
+    readSpace: space => use(db => db.readSpace(space)),
+    append: append => use(db => db.append(append)),
+    putHead: (space, head) => use(db => db.putHead(space, head)),
+    readEntries: (space, range) => use(db => db.readEntries(space, range)),
+    readNodes: (space, places) => use(db => db.readNodes(space, places)),
+    readBody: (space, index, offset, length) => use(db => db.readBody(space, index, offset, length)),
+    async close() {
+      database?.close()
+      database = undefined
+    },
+  }
+}
+
+type Sync<F> = F extends (...args: infer A) => Promise<infer R> ? (...args: A) => R : never
+type OpenDatabase = { readonly [K in Exclude<keyof LogStore, 'open'>]: Sync<LogStore[K]> }
+
+function openDatabase(path: string, onStatement: (name: string) => void): OpenDatabase {
+  let db: SqliteDatabase | undefined
+  try {
+    if (path !== ':memory:') createPrivately(path)
+    db = new Database(path, { timeout: LOCK_TIMEOUT })
+    prepareDatabase(db)
+    return operations(db, onStatement)
+  } catch (error) {
+    db?.close()
+    throw storeError(error)
+  }
+}
+
+function createPrivately(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error
+    // SQLite would open it for reading only, and say so at the first commit.
+    accessSync(path, constants.R_OK | constants.W_OK)
+  }
+}
+
+interface SpaceRow {
+  readonly number: number
+  readonly size: number
+  readonly frontier: Uint8Array
+  readonly control: Uint8Array
+}
+
+type EntryRow = [
+  header: Uint8Array,
+  hash: Uint8Array,
+  signature: Uint8Array,
+  actor: Uint8Array,
+  isControl: number,
+  seenSize: number,
+  bodyLength: number,
+  body: Uint8Array | null,
+]
+
+function operations(db: SqliteDatabase, onStatement: (name: string) => void): OpenDatabase {
+  const selectIdentity = db.prepare<[], StoredIdentity>('SELECT name, key FROM identity')
+  const insertIdentity = db.prepare('INSERT INTO identity (only, name, key) VALUES (1, ?, ?) ON CONFLICT DO NOTHING')
+  const selectSpace = db.prepare<[Uint8Array], SpaceRow>(
+    'SELECT number, size, frontier, control FROM spaces WHERE id = ?',
+  )
+  const insertSpace = db.prepare('INSERT INTO spaces (id, size, frontier, control) VALUES (?, ?, ?, ?)')
+  const updateSpace = db.prepare(
+    'UPDATE spaces SET size = ?, frontier = ?, control = coalesce(?, control) WHERE number = ?',
+  )
+  const insertEntry = db.prepare('INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+  const insertBody = db.prepare('INSERT INTO bodies VALUES (?, ?, ?)')
+  const insertNode = db.prepare('INSERT INTO nodes VALUES (?, ?, ?, ?)')
+  const upsertDocument = db.prepare(
+    'INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+  )
+  const upsertActor = db.prepare(
+    'INSERT INTO actors VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+  )
+  const upsertHead = db.prepare(
+    `INSERT INTO heads VALUES (?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET size = excluded.size, time = excluded.time, note = excluded.note`,
+  )
+  const selectHead = db.prepare<[number], StoredHead>('SELECT size, time, note FROM heads WHERE space = ?')
+  const selectDocuments = db.prepare<[number], [Uint8Array, Uint8Array]>(
+    'SELECT document, value FROM documents WHERE space = ?',
+  ).raw()
+  const selectActors = db.prepare<[number], [Uint8Array, Uint8Array, Uint8Array]>(
+    'SELECT document, actor, value FROM actors WHERE space = ?',
+  ).raw()
+  const selectEntries = db.prepare<[number, number, number, number], EntryRow>(
+    `SELECT header, hash, signature, actor, is_control, seen_size, body_length, body
+     FROM entries LEFT JOIN bodies
+       ON bodies.space = entries.space AND bodies.place = entries.place AND body_length <= ?
+     WHERE entries.space = ? AND entries.place >= ? AND entries.place < ? ORDER BY entries.place`,
+  ).raw()
+  const selectLeaf = db
+    .prepare<[number, number], Uint8Array>('SELECT hash FROM entries WHERE space = ? AND place = ?')
+    .pluck()
+  const selectNode = db
+    .prepare<[number, number, number], Uint8Array>('SELECT hash FROM nodes WHERE space = ? AND level = ? AND place = ?')
+    .pluck()
+  const selectBody = db
+    .prepare<[number, number, number, number], Uint8Array>(
+      'SELECT substr(body, ?, ?) FROM bodies WHERE space = ? AND place = ?',
+    )
+    .pluck()
+
+  const writeAppend = db.transaction((append: Append) => {
+    const { from, entries, nodes, frontier, state } = append
+    const known = selectSpace.get(idBytes(append.space))
+    assertAppendable(append, known?.size ?? 0)
+    const size = from + entries.length
+    onStatement('space')
+    const space = known?.number ?? insertSpace.run(idBytes(append.space), size, frontier, state.control).lastInsertRowid
+    if (known !== undefined) updateSpace.run(size, frontier, state.control ?? null, space)
+    for (const [i, entry] of entries.entries()) {
+      onStatement('entry')
+      insertEntry.run(
+        space,
+        from + i,
+        entry.header,
+        entry.hash,
+        entry.signature,
+        idBytes(entry.actor),
+        entry.isControl ? 1 : 0,
+        entry.seenSize,
+        entry.bodyLength,
+      )
+      onStatement('body')
+      insertBody.run(space, from + i, entry.body)
+    }
+    for (const [level, index, hash] of nodes) {
+      onStatement('node')
+      insertNode.run(space, level, index, hash)
+    }
+    for (const { document, value } of state.documents) {
+      onStatement('document')
+      upsertDocument.run(space, idBytes(document), value)
+    }
+    for (const { document, actor, value } of state.actors) {
+      onStatement('actor')
+      upsertActor.run(space, idBytes(document), idBytes(actor), value)
+    }
+    onStatement('commit')
+  })
+
+  const writeHead = db.transaction((id: SpaceId, head: StoredHead) => {
+    const space = selectSpace.get(idBytes(id))
+    const before = space && selectHead.get(space.number)
+    assertHeadAdvances(head, space?.size ?? 0, before)
+    onStatement('head')
+    upsertHead.run(space?.number, head.size, head.time, head.note)
+    onStatement('commit')
+  })
+
+  /** Numbers never change, and there are few spaces: one look-up for each. */
+  const numbers = new Map<SpaceId, number>()
+
+  function numberOf(id: SpaceId): number {
+    const known = numbers.get(id)
+    if (known !== undefined) return known
+    const row = selectSpace.get(idBytes(id))
+    if (row === undefined) return -1
+    numbers.set(id, row.number)
+    return row.number
+  }
+
+  return {
+    readIdentity() {
+      const row = selectIdentity.get()
+      return row && { name: row.name, key: plain(row.key) }
+    },
+    writeIdentity({ name, key }) {
+      const { changes } = insertIdentity.run(name, key)
+      if (changes === 0) throw new SealogError('ERR_STORE_LOCKED', 'the store has an owner')
+    },
+    readSpace(id): StoredSpace | undefined {
+      const row = selectSpace.get(idBytes(id))
+      if (row === undefined) return undefined
+      const head = selectHead.get(row.number)
+      return {
+        size: row.size,
+        frontier: plain(row.frontier),
+        state: {
+          control: plain(row.control),
+          documents: selectDocuments.all(row.number).map(([document, value]) => ({
+            document: documentIdOf(document),
+            value: plain(value),
+          })),
+          actors: selectActors.all(row.number).map(([document, actor, value]) => ({
+            document: documentIdOf(document),
+            actor: actorIdOf(actor),
+            value: plain(value),
+          })),
+        },
+        head: head && { size: head.size, time: head.time, note: plain(head.note) },
+      }
+    },
+    append: append => writeAppend(append),
+    putHead: (id, head) => writeHead(id, head),
+    readEntries(id, { from, to, inlineLength, maxBytes }: EntryRange) {
+      const entries: StoredEntry[] = []
+      let bytes = 0
+      for (const row of selectEntries.iterate(inlineLength, numberOf(id), from, to)) {
+        const entry = storedEntry(row)
+        bytes += entry.header.length + entry.signature.length + (entry.body?.length ?? 0)
+        if (entries.length > 0 && bytes > maxBytes) break
+        entries.push(entry)
+      }
+      return entries
+    },
+    readNodes(id, places) {
+      const space = numberOf(id)
+      return places.map(([level, index]) => {
+        const hash = level === 0 ? selectLeaf.get(space, index) : selectNode.get(space, level, index)
+        if (hash === undefined) throw new SealogError('ERR_STORE_CORRUPT', `no node ${index} on level ${level}`)
+        return plain(hash)
+      })
+    },
+    readBody(id, index, offset, length) {
+      const part = selectBody.get(offset + 1, length, numberOf(id), index)
+      return part && plain(part)
+    },
+    close: () => void db.close(),
+  }
+}
+
+function storedEntry(row: EntryRow): StoredEntry {
+  const [header, hash, signature, actor, isControl, seenSize, bodyLength, body] = row
+  return {
+    header: plain(header),
+    hash: plain(hash),
+    signature: plain(signature),
+    actor: actorIdOf(actor),
+    isControl: isControl === 1,
+    seenSize,
+    bodyLength,
+    body: body === null ? undefined : plain(body),
+  }
+}
+
+/** SQLite hands out Node's own kind of bytes, each in a buffer of its own. */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { readonly code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : ''
+}
+
+/** By the beginning of SQLite's or the operating system's code. */
+const CODES: readonly (readonly [start: string, code: ErrorCode, message: string])[] = [
+  ['SQLITE_FULL', 'ERR_STORE_FULL', 'the disk is full'],
+  ['ENOSPC', 'ERR_STORE_FULL', 'the disk is full'],
+  ['EDQUOT', 'ERR_STORE_FULL', 'the disk quota is used up'],
+  ['SQLITE_BUSY', 'ERR_STORE_LOCKED', 'another process uses the database'],
+  ['SQLITE_CORRUPT', 'ERR_STORE_CORRUPT', 'the database is damaged'],
+  ['SQLITE_NOTADB', 'ERR_STORE_CORRUPT', 'the file is no database'],
+]
+
+function storeError(error: unknown): SealogError {
+  if (error instanceof TypeError) throw error
+  const reported = codeOf(error)
+  const [, code, message] = CODES.find(([start]) => reported.startsWith(start)) ?? ['', 'ERR_STORE', 'SQLite failed']
+  return asSealogError(error, code as ErrorCode, reported === '' ? message : `${message} (${reported})`)
+}

@@ -1,0 +1,181 @@
+import * as Automerge from '@automerge/automerge/slim'
+import { concat, fromHex, toHex } from '../bytes.ts'
+import { SealogError } from '../errors.ts'
+import type { ActorId } from '../ids.ts'
+import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
+
+/** An Automerge document of any shape. */
+export type AnyDoc = Automerge.Doc<Record<string, unknown>>
+
+/** How a document became another. */
+export interface PatchBatch {
+  readonly before: AnyDoc
+  readonly doc: AnyDoc
+  readonly patches: Automerge.Patch[]
+}
+
+/** A stretch of content that Automerge did not take as announced. */
+export interface RefusedRow {
+  readonly row: FileRow
+  /** `parked`: what it builds on is missing. */
+  readonly reason: 'refused' | 'parked'
+}
+
+export interface OpenedContent {
+  readonly doc: AnyDoc
+  readonly refused: readonly RefusedRow[]
+}
+
+/** Number of changes applied to a document (not those queued for want of dependencies). */
+export function changeCount(doc: AnyDoc): number {
+  return Automerge.stats(doc).numChanges
+}
+
+export function emptyDoc(actor: ActorId): AnyDoc {
+  return Automerge.init<Record<string, unknown>>({ actor })
+}
+
+/**
+ * Applies the content of several entries in one call of Automerge, and checks the outcome against what they
+ * announced (DESIGN §6.3): as many changes more, every announced latest change there, nothing left waiting.
+ * Automerge drops what it cannot read without a word, hence the check.
+ * @returns undefined where the check fails; the given document is then not to be used any more
+ */
+export function applyRows(doc: AnyDoc, rows: readonly FileRow[]): PatchBatch | undefined {
+  const expected = rows.reduce((sum, row) => sum + row.count, changeCount(doc))
+  const patches: Automerge.Patch[] = []
+  const patchCallback = (batch: Automerge.Patch[]): void => {
+    patches.push(...batch)
+  }
+  try {
+    const next = Automerge.loadIncremental(doc, concat(...rows.map(row => row.bytes)), { patchCallback })
+    if (changeCount(next) !== expected || !rows.every(row => row.tip === undefined || isTip(next, row.actor, row.tip))) {
+      return undefined
+    }
+    return { before: doc, doc: next, patches }
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Opens a document from its stored rows: at once where all is well, else entry by entry, leaving out what does not
+ * apply. A function of the rows alone, so that every replica and every restart ends with the same document.
+ * @throws SealogError ERR_STORE_CORRUPT where rows that this replica wrote itself do not load
+ */
+export function openContent(actor: ActorId, files: readonly FileRow[], locals: readonly LocalChange[]): OpenedContent {
+  const [first, ...rest] = files
+  const saved = first?.kind === 'saved' ? first : undefined
+  const entries = saved === undefined ? files : rest
+  const unsaved = locals.filter(change => change.seq > (saved?.ownSeq ?? 0))
+  const start = saved === undefined ? emptyDoc(actor) : loadSaved(saved, actor)
+  const own = unsaved.map(change => localRow(actor, change))
+  const whole = entries.length + own.length === 0 ? start : applyRows(start, [...entries, ...own])?.doc
+  if (whole !== undefined) return { doc: whole, refused: [] }
+
+  const careful = applyOneByOne(saved === undefined ? emptyDoc(actor) : loadSaved(saved, actor), actor, entries)
+  if (own.length === 0) return careful
+  const applied = applyRows(careful.doc, own)
+  if (applied === undefined) throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not load')
+  return { doc: applied.doc, refused: careful.refused }
+}
+
+/** Takes or refuses each entry whole; after a refusal nothing more of that actor is tried. */
+export function applyOneByOne(start: AnyDoc, actor: ActorId, rows: readonly FileRow[]): OpenedContent {
+  let doc = start
+  const refused: RefusedRow[] = []
+  const stopped = new Set<ActorId | undefined>()
+  for (const row of rows) {
+    if (stopped.has(row.actor)) {
+      refused.push({ row, reason: 'refused' })
+      continue
+    }
+    const applied = applyRows(Automerge.clone(doc, { actor }), [row])
+    if (applied === undefined) {
+      stopped.add(row.actor)
+      refused.push({ row, reason: whyRefused(doc, actor, row) })
+    } else doc = applied.doc
+  }
+  return { doc, refused }
+}
+
+/** The document as it was at these heads, built anew: for the rare case that something has to be taken back. */
+export function rebuildAt(doc: AnyDoc, heads: Automerge.Heads, actor: ActorId): AnyDoc {
+  const backend = Automerge.getBackend(doc)
+  const later = new Set(backend.getChangesMeta(heads).map(meta => meta.hash))
+  const chunks = backend
+    .getChangesMeta([])
+    .filter(meta => !later.has(meta.hash))
+    .map(meta => backend.getChangeByHash(meta.hash) as Uint8Array)
+  return Automerge.loadIncremental(emptyDoc(actor), concat(...chunks))
+}
+
+/** Is `hash` in the document, as the change `seq` of `actor`? */
+export function isTip(doc: AnyDoc, actor: ActorId | undefined, tip: ChangeTip): boolean {
+  const meta = Automerge.getBackend(doc).getChangeMetaByHash(toHex(tip.hash))
+  return meta !== null && meta.actor === actor && meta.seq === tip.seq
+}
+
+export interface Compacted {
+  readonly bytes: Uint8Array
+  readonly count: number
+}
+
+/**
+ * The whole document as one compact chunk, given out only after it was loaded again and compared
+ * (DESIGN §6.3: there are documents that save but do not load).
+ * @returns undefined where the saved form does not load to the same document
+ */
+export function compact(doc: AnyDoc): Compacted | undefined {
+  try {
+    const bytes = Automerge.save(doc)
+    const again = Automerge.load<Record<string, unknown>>(bytes)
+    const count = changeCount(doc)
+    const same = changeCount(again) === count && sameHeads(Automerge.getHeads(again), Automerge.getHeads(doc))
+    Automerge.free(again)
+    return same ? { bytes, count } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export function sameHeads(a: Automerge.Heads, b: Automerge.Heads): boolean {
+  return a.length === b.length && a.every(head => b.includes(head))
+}
+
+export function localRow(actor: ActorId, change: LocalChange): FileRow {
+  return {
+    kind: 'entry',
+    count: 1,
+    index: 0,
+    actor,
+    tip: { seq: change.seq, hash: change.hash },
+    ownSeq: 0,
+    bytes: change.bytes,
+  }
+}
+
+/** The hash that Automerge gave to the latest change made here. */
+export function lastLocalHash(doc: AnyDoc): Uint8Array {
+  const [head] = Automerge.getHeads(doc)
+  return fromHex(head ?? '')
+}
+
+function loadSaved(row: FileRow, actor: ActorId): AnyDoc {
+  try {
+    const doc = Automerge.load<Record<string, unknown>>(row.bytes, { actor })
+    if (changeCount(doc) === row.count) return doc
+  } catch (cause) {
+    throw new SealogError('ERR_STORE_CORRUPT', 'a saved document does not load', { cause })
+  }
+  throw new SealogError('ERR_STORE_CORRUPT', 'a saved document has lost changes')
+}
+
+function whyRefused(doc: AnyDoc, actor: ActorId, row: FileRow): 'refused' | 'parked' {
+  try {
+    const attempt = Automerge.loadIncremental(Automerge.clone(doc, { actor }), row.bytes)
+    return Automerge.getMissingDeps(attempt, []).length > 0 ? 'parked' : 'refused'
+  } catch {
+    return 'refused'
+  }
+}

@@ -1,0 +1,217 @@
+import * as Automerge from '@automerge/automerge/slim'
+import { SealogError } from '../errors.ts'
+import type { ActorId, DocumentId } from '../ids.ts'
+import {
+  type AnyDoc,
+  applyOneByOne,
+  applyRows,
+  changeCount,
+  lastLocalHash,
+  type PatchBatch,
+  type RefusedRow,
+  rebuildAt,
+  sameHeads,
+} from './content.ts'
+import { inspectChunks } from './guard.ts'
+import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
+
+export interface LocalEdit extends PatchBatch {
+  /** Undefined where the callback changed nothing. */
+  readonly change: LocalChange | undefined
+}
+
+export interface DocumentCoreOptions {
+  readonly document: DocumentId
+  readonly actor: ActorId
+  readonly doc: AnyDoc
+  /** Own changes that no proven entry holds, ascending. */
+  readonly locals: readonly LocalChange[]
+  /** Own change that the proven log ends with. */
+  readonly tip: ChangeTip | undefined
+  /** Changes in the last saved form. */
+  readonly savedCount: number
+  /** Own changes up to this seq are in the last saved form. */
+  readonly savedOwnSeq: number
+}
+
+/** One open document: the Automerge document, and which own changes are still on their way into the log. */
+export class DocumentCore {
+  readonly document: DocumentId
+  #actor: ActorId
+  #doc: AnyDoc
+  #tip: ChangeTip | undefined
+  #locals: LocalChange[]
+  /** Of `#locals`, from this place on nothing is in the store yet. */
+  #unsavedFrom: number
+  #savedCount: number
+  #savedOwnSeq: number
+  #changing = false
+
+  constructor(options: DocumentCoreOptions) {
+    this.document = options.document
+    this.#actor = options.actor
+    this.#doc = options.doc
+    this.#tip = options.tip
+    this.#locals = [...options.locals]
+    this.#unsavedFrom = this.#locals.length
+    this.#savedCount = options.savedCount
+    this.#savedOwnSeq = options.savedOwnSeq
+  }
+
+  get actor(): ActorId {
+    return this.#actor
+  }
+
+  get doc(): AnyDoc {
+    return this.#doc
+  }
+
+  heads(): Automerge.Heads {
+    return Automerge.getHeads(this.#doc)
+  }
+
+  get locals(): readonly LocalChange[] {
+    return this.#locals
+  }
+
+  /** The own change that the proven log ends with. */
+  get tip(): ChangeTip | undefined {
+    return this.#tip
+  }
+
+  get isChanging(): boolean {
+    return this.#changing
+  }
+
+  /** Number of changes beyond the last saved form. */
+  get tail(): number {
+    return changeCount(this.#doc) - this.#savedCount
+  }
+
+  get savedCount(): number {
+    return this.#savedCount
+  }
+
+  /**
+   * One local change. A callback that throws, or content that the guard refuses, leaves everything as it was.
+   * @param time Unix time in milliseconds; Automerge keeps seconds
+   * @throws SealogError ERR_REENTRANT, ERR_GUARD; whatever the callback throws
+   */
+  change(fn: (doc: Record<string, unknown>) => void, time: number, message: string | undefined): LocalEdit {
+    if (this.#changing) throw new SealogError('ERR_REENTRANT', 'change() inside change() of the same document')
+    this.#changing = true
+    try {
+      return this.#change(fn, time, message)
+    } finally {
+      this.#changing = false
+    }
+  }
+
+  #change(fn: (doc: Record<string, unknown>) => void, time: number, message: string | undefined): LocalEdit {
+    const before = this.#doc
+    const heads = Automerge.getHeads(before)
+    const patches: Automerge.Patch[] = []
+    const next = Automerge.change(
+      this.#doc,
+      {
+        time: Math.floor(time / 1000),
+        ...(message === undefined ? {} : { message }),
+        patchCallback: batch => {
+          patches.push(...batch)
+        },
+      },
+      doc => {
+        fn(doc)
+      },
+    )
+    const bytes = sameHeads(heads, Automerge.getHeads(next)) ? undefined : Automerge.getLastLocalChange(next)
+    this.#doc = next
+    if (bytes === undefined) return { before, doc: next, patches, change: undefined }
+    const last = this.#locals.at(-1) ?? this.#tip
+    const seq = (last?.seq ?? 0) + 1
+    try {
+      inspectChunks(bytes, { actor: this.#actor, nextSeq: seq, previousHash: last?.hash })
+    } catch (error) {
+      this.#doc = rebuildAt(next, heads, this.#actor)
+      throw error
+    }
+    const change: LocalChange = { seq, hash: lastLocalHash(next), bytes }
+    this.#locals.push(change)
+    return { before, doc: next, patches, change }
+  }
+
+  /**
+   * Applies the content of proven entries of others: in one call of Automerge where all is as announced, else entry
+   * by entry without those that are not.
+   */
+  apply(rows: readonly FileRow[]): PatchBatch & { readonly refused: readonly RefusedRow[] } {
+    const before = this.#doc
+    const heads = Automerge.getHeads(before)
+    const applied = applyRows(this.#doc, rows)
+    if (applied !== undefined) {
+      this.#doc = applied.doc
+      return { ...applied, refused: [] }
+    }
+    const { doc, refused } = applyOneByOne(rebuildAt(this.#doc, heads, this.#actor), this.#actor, rows)
+    this.#doc = doc
+    return { before, doc, patches: Automerge.diff(doc, heads, Automerge.getHeads(doc)), refused }
+  }
+
+  /** Own changes that are not in the store yet. */
+  unsaved(): readonly LocalChange[] {
+    return this.#locals.slice(this.#unsavedFrom)
+  }
+
+  /** Own changes in the store that no proven entry holds. */
+  pending(): readonly LocalChange[] {
+    return this.#locals.slice(0, this.#unsavedFrom)
+  }
+
+  /** These changes, up to `seq`, are in the store now. */
+  markSaved(seq: number): void {
+    while (this.#unsavedFrom < this.#locals.length && (this.#locals[this.#unsavedFrom] as LocalChange).seq <= seq) {
+      this.#unsavedFrom++
+    }
+  }
+
+  /** Own changes up to `tip` are in the proven log now. */
+  markProven(tip: ChangeTip): void {
+    this.#tip = tip
+    const kept = this.#locals.filter(change => change.seq > tip.seq)
+    const dropped = this.#locals.length - kept.length
+    this.#locals = kept
+    this.#unsavedFrom = Math.max(0, this.#unsavedFrom - dropped)
+  }
+
+  /** All content is in one saved form now. */
+  markCompacted(count: number): void {
+    this.#savedCount = count
+    this.#savedOwnSeq = this.lastOwnSeq
+  }
+
+  /** Seq of the latest own change, 0 without any. */
+  get lastOwnSeq(): number {
+    return this.#locals.at(-1)?.seq ?? this.#tip?.seq ?? 0
+  }
+
+  /** Own changes up to this seq are in the saved form. */
+  get savedOwnSeq(): number {
+    return this.#savedOwnSeq
+  }
+
+  /** Puts another document in this one's place, under a new incarnation; its own changes are all yet to be stored. */
+  replace(doc: AnyDoc, actor: ActorId, locals: readonly LocalChange[]): PatchBatch {
+    const before = this.#doc
+    this.#actor = actor
+    this.#doc = doc
+    this.#tip = undefined
+    this.#locals = [...locals]
+    this.#unsavedFrom = 0
+    this.#savedOwnSeq = 0
+    return { before, doc, patches: [] }
+  }
+
+  free(): void {
+    Automerge.free(this.#doc)
+  }
+}

@@ -1,0 +1,186 @@
+import { toHex } from '../../bytes.ts'
+import { ByteReader } from './byte-reader.ts'
+import { readActors, readHashes } from './change-chunk.ts'
+import { CHUNK_TYPE, readChunk } from './chunk.ts'
+import type { Columns, InflateBudget, NumberFormat } from './columns.ts'
+import { countRows, decodeNumbers, decodeTexts, NULL, readColumnData, readColumnTable } from './columns.ts'
+import type { OpTable } from './op-table.ts'
+import { ACTION, OP_COLUMN, readOpTable, required } from './op-table.ts'
+import type { GuardLimits } from './rules.ts'
+import { DOCUMENT_LIMITS, MAX_COUNTER, refuse } from './rules.ts'
+
+export interface InspectedDocument {
+  /** Hex, ascending. */
+  readonly actors: readonly string[]
+  /** Hashes in hex, ascending, as the document claims them; `Automerge.load` verifies them. */
+  readonly heads: readonly string[]
+  readonly changeCount: number
+  /** Operations that the document keeps; deletions are not among them. */
+  readonly opCount: number
+  /** The largest op counter. */
+  readonly maxOp: number
+  /** Number of changes of each actor, which is also the seq of its last one. */
+  readonly seqs: ReadonlyMap<string, number>
+}
+
+const CHANGE_COLUMN = {
+  actor: 0x01,
+  seq: 0x03,
+  maxOp: 0x13,
+  time: 0x23,
+  message: 0x35,
+  dependencyCount: 0x40,
+  dependency: 0x43,
+  extraMeta: 0x56,
+  extra: 0x57,
+} as const
+
+const KNOWN_CHANGE_COLUMNS: ReadonlySet<number> = new Set(Object.values(CHANGE_COLUMN))
+const KNOWN_OP_COLUMNS: ReadonlySet<number> = new Set([
+  OP_COLUMN.objectActor,
+  OP_COLUMN.objectCounter,
+  OP_COLUMN.keyActor,
+  OP_COLUMN.keyCounter,
+  OP_COLUMN.keyText,
+  OP_COLUMN.idActor,
+  OP_COLUMN.idCounter,
+  OP_COLUMN.insert,
+  OP_COLUMN.action,
+  OP_COLUMN.valueMeta,
+  OP_COLUMN.value,
+  OP_COLUMN.successorCount,
+  OP_COLUMN.successorActor,
+  OP_COLUMN.successorCounter,
+  OP_COLUMN.expand,
+  OP_COLUMN.markName,
+])
+const LAYOUT = { objectCounterDelta: false, successors: true } as const
+const COUNTER = { delta: true, nullable: false, min: 0, max: MAX_COUNTER } as const
+const TIME: NumberFormat = { delta: true, nullable: false, min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER }
+/** Low four bits of the metadata of extra bytes: Automerge writes them as text or as bytes. */
+const EXTRA_LENGTH_SHIFT = 4
+
+/**
+ * Inspects a saved document before `Automerge.load` sees it: that it is exactly one document chunk, within bounds,
+ * every column well-formed and as long as the others, every number in range, no denied key.
+ *
+ * `Automerge.load` itself rebuilds every change and compares the heads, so that a document which loads is the one its
+ * heads commit to. What is not checked here is whether operations refer to what exists: a document that its author
+ * made to panic Automerge on loading may still do so.
+ * @throws SealogError ERR_GUARD
+ */
+export function inspectDocument(bytes: Uint8Array, limits: GuardLimits = DOCUMENT_LIMITS): InspectedDocument {
+  if (bytes.length > limits.maxBytes) refuse('too-large', 'document')
+  const outer = new ByteReader(bytes)
+  const chunk = readChunk(outer)
+  if (chunk.type !== CHUNK_TYPE.document) refuse('chunk-type', 'not a document')
+  if (!outer.done) refuse('trailing-bytes', 'after the document')
+
+  const reader = new ByteReader(chunk.body)
+  const actors = readActors(reader, limits.maxActors).map(toHex)
+  const heads = readHashes(reader, limits.maxDependencies, true)
+  const changeTable = readColumnTable(reader, KNOWN_CHANGE_COLUMNS, true)
+  const opTable = readColumnTable(reader, KNOWN_OP_COLUMNS, true)
+  const budget: InflateBudget = { remaining: limits.maxInflated }
+  const changeColumns = readColumnData(reader, changeTable, budget)
+  const opColumns = readColumnData(reader, opTable, budget)
+
+  const changeCount = countRows(changeColumns.get(CHANGE_COLUMN.actor), limits.maxChanges, 'too-many-changes')
+  const seqs = new Map<string, number>()
+  const maxOps = readChanges(changeColumns, changeCount, actors, seqs, limits)
+  for (let i = 0; i < heads.length; i++) if (reader.uint() >= changeCount) refuse('dependencies', 'head')
+  if (!reader.done) refuse('trailing-bytes', 'in the document')
+  if (heads.length === 0 && changeCount > 0) refuse('dependencies', 'no head')
+
+  const opCount = countRows(opColumns.get(OP_COLUMN.action), limits.maxOps, 'too-many-ops')
+  if (opCount === 0 && opColumns.size > 0) refuse('columns', 'columns without rows')
+  checkDocumentOps(opColumns, readOpTable(opColumns, opCount, actors, 0, LAYOUT, limits), maxOps)
+  return { actors, heads, changeCount, opCount, maxOp: maxOps.reduce((a, b) => Math.max(a, b), 0), seqs }
+}
+
+/** @returns the largest op counter of each actor */
+function readChanges(
+  columns: Columns,
+  count: number,
+  actors: readonly string[],
+  seqs: Map<string, number>,
+  limits: GuardLimits,
+): readonly number[] {
+  const maxOps = actors.map(() => 0)
+  if (count === 0) return columns.size > 0 ? refuse('columns', 'columns without rows') : maxOps
+  const actorFormat = { delta: false, nullable: false, min: 0, max: actors.length - 1 } as const
+  const actor = required(columns, CHANGE_COLUMN.actor, count, actorFormat, 'actor')
+  const seq = required(columns, CHANGE_COLUMN.seq, count, COUNTER, 'seq')
+  const maxOp = required(columns, CHANGE_COLUMN.maxOp, count, COUNTER, 'last op')
+  decodeNumbers(columns.get(CHANGE_COLUMN.time) ?? refuse('columns', 'time'), new Float64Array(count), TIME)
+  const message = columns.get(CHANGE_COLUMN.message)
+  if (message !== undefined) decodeTexts(message, count, limits.maxMessageBytes)
+  checkExtra(columns, count)
+
+  const perChange = { delta: false, nullable: false, min: 0, max: limits.maxDependencies } as const
+  const dependencyCount = required(columns, CHANGE_COLUMN.dependencyCount, count, perChange, 'dependency counts')
+  let total = 0
+  for (const each of dependencyCount) total += each
+  if (total > 4 * limits.maxChanges) refuse('too-many-dependencies', 'dependencies')
+  const dependency = required(columns, CHANGE_COLUMN.dependency, total, COUNTER, 'dependencies')
+
+  const last = new Int32Array(actors.length)
+  let position = 0
+  for (let i = 0; i < count; i++) {
+    const author = actor[i] as number
+    const before = last[author] as number
+    if (seq[i] !== before + 1) refuse('seq', 'not the next')
+    last[author] = before + 1
+    if ((maxOp[i] as number) < (maxOps[author] as number)) refuse('counter', 'goes back')
+    maxOps[author] = maxOp[i] as number
+    for (const end = position + (dependencyCount[i] as number); position < end; position++) {
+      const index = dependency[position] as number
+      if (index >= i) refuse('dependencies', 'not an earlier change')
+      if ((maxOp[index] as number) > (maxOp[i] as number)) refuse('counter', 'behind a dependency')
+    }
+  }
+  actors.forEach((id, i) => {
+    seqs.set(id, last[i] as number)
+  })
+  return maxOps
+}
+
+/** Bytes that Automerge keeps with a change for whoever wrote it: only their lengths matter. */
+function checkExtra(columns: Columns, count: number): void {
+  const format = { delta: false, nullable: false, min: 0, max: MAX_COUNTER } as const
+  const meta = required(columns, CHANGE_COLUMN.extraMeta, count, format, 'extra')
+  let total = 0
+  for (const each of meta) total += each >>> EXTRA_LENGTH_SHIFT
+  if (total !== (columns.get(CHANGE_COLUMN.extra)?.length ?? 0)) refuse('extra', 'lengths')
+}
+
+function checkDocumentOps(columns: Columns, ops: OpTable, maxOps: readonly number[]): void {
+  const actorFormat = { delta: false, nullable: false, min: 0, max: ops.actors.length - 1 } as const
+  const idActor = required(columns, OP_COLUMN.idActor, ops.rows, actorFormat, 'op actor')
+  const idCounter = required(columns, OP_COLUMN.idCounter, ops.rows, { ...COUNTER, min: 1 }, 'op counter')
+  for (let row = 0; row < ops.rows; row++) {
+    const counter = idCounter[row] as number
+    if (counter > (maxOps[idActor[row] as number] as number)) refuse('counter', 'of no change')
+    const objectCounter = ops.objectCounter[row] as number
+    if ((objectCounter === NULL) !== (ops.objectActor[row] === NULL)) refuse('object', 'half an id')
+    if (objectCounter >= counter) refuse('object', 'not in the past')
+    checkDocumentKey(ops, row, counter)
+    if (ops.action[row] === ACTION.delete) refuse('action', 'deletion')
+    for (let i = ops.relatedStart[row] as number; i < (ops.relatedStart[row + 1] as number); i++) {
+      if ((ops.relatedCounter[i] as number) <= counter) refuse('predecessor', 'successor in the past')
+    }
+  }
+}
+
+function checkDocumentKey(ops: OpTable, row: number, counter: number): void {
+  const keyCounter = ops.keyCounter[row] as number
+  const isHead = keyCounter === 0
+  const hasActor = ops.keyActor[row] !== NULL
+  if (ops.keyText.index[row] !== NULL) {
+    if (keyCounter !== NULL || hasActor || ops.insert[row] === 1) refuse('key', 'text and element')
+    return
+  }
+  if (keyCounter === NULL) refuse('key', 'missing')
+  if (isHead ? hasActor || ops.insert[row] !== 1 : !hasActor) refuse('key', 'half an id')
+  if (keyCounter >= counter) refuse('element', 'not in the past')
+}

@@ -1,0 +1,90 @@
+import * as Automerge from '@automerge/automerge/slim'
+import { toHex } from '../bytes.ts'
+import type { DocumentId } from '../ids.ts'
+import { INLINE_BODY_LENGTH } from '../verify/entry.ts'
+import { findActor, findDocument } from '../verify/state.ts'
+import type { DocumentCore } from './document-core.ts'
+import type { DocumentSet } from './document-set.ts'
+import { buildChangesPayloads } from './payload.ts'
+import { type SealContext, type SealedEntry, sealChanges, sealControl, sealRetire } from './seal.ts'
+
+/** What one push carries at most, so that it stays in one frame with room for framing, in bytes. */
+const PUSH_BUDGET: number = 700 * 1024
+const PUSH_ENTRIES = 256
+
+/** A control entry that waits for its turn. */
+export interface ControlRequest {
+  /** Its clear body; called anew for each attempt, on the log as it is then. */
+  readonly body: () => Uint8Array
+  readonly incarnation: Uint8Array
+  readonly resolve: (index: number) => void
+  readonly reject: (error: unknown) => void
+}
+
+export interface PushPlan {
+  readonly entries: readonly SealedEntry[]
+  /** Which of the entries is the control request, if any. */
+  readonly control: { readonly hash: string; readonly request: ControlRequest } | undefined
+}
+
+/**
+ * What goes into the next push: a control entry alone, for later entries may depend on it; else retirements and the
+ * stored own changes of all documents, sealed now.
+ */
+export async function planPush(
+  context: SealContext,
+  documents: DocumentSet,
+  controls: readonly ControlRequest[],
+): Promise<PushPlan> {
+  const [request] = controls
+  if (request !== undefined) {
+    const entry = await sealControl(context, request.incarnation, request.body())
+    return { entries: [entry], control: { hash: toHex(entry.hash), request } }
+  }
+  const entries: SealedEntry[] = []
+  let budget = PUSH_BUDGET
+  const take = (sealed: readonly SealedEntry[]): boolean => {
+    for (const entry of sealed) {
+      const cost = entry.header.length + 128 + inlineLength(entry.body)
+      if (cost > budget || entries.length >= PUSH_ENTRIES) return false
+      budget -= cost
+      entries.push(entry)
+    }
+    return true
+  }
+  for (const core of documents.cores()) {
+    if (!take(await sealDocument(context, documents, core))) break
+  }
+  return { entries, control: undefined }
+}
+
+/** Is there anything of this document that the log does not have yet and that may be sent now? */
+export function hasPending(context: Pick<SealContext, 'view'>, documents: DocumentSet, core: DocumentCore): boolean {
+  if (documents.meta(core.document).clonedAt !== undefined) return !isRetired(context, core)
+  return core.pending().length > 0
+}
+
+function isRetired({ view }: Pick<SealContext, 'view'>, core: DocumentCore): boolean {
+  const record = view.state && findDocument(view.state, core.document)
+  return (record && findActor(record, core.actor))?.retired === true
+}
+
+async function sealDocument(
+  context: SealContext,
+  documents: DocumentSet,
+  core: DocumentCore,
+): Promise<readonly SealedEntry[]> {
+  const document: DocumentId = core.document
+  const { incarnation, clonedAt } = documents.meta(document)
+  if (incarnation === undefined || !hasPending(context, documents, core)) return []
+  if (clonedAt !== undefined) return [await sealRetire(context, document, incarnation)]
+  const payloads = buildChangesPayloads(Automerge.getBackend(core.doc), core.pending(), {
+    actor: core.actor,
+    previousHash: core.tip?.hash,
+  })
+  return sealChanges(context, document, incarnation, payloads)
+}
+
+function inlineLength(body: Uint8Array): number {
+  return body.length > INLINE_BODY_LENGTH ? 0 : body.length
+}

@@ -1,0 +1,17 @@
+import { automergeWasmBase64 } from '@automerge/automerge/automerge.wasm.base64'
+import { ensureBase64Wasm } from './crdt/wasm.ts'
+import { openOnPlatform } from './open-replica.ts'
+import { webSocketTransport } from './relay/websocket.ts'
+import type { Replica, ReplicaOptions } from './replica.ts'
+
+export * from './public.ts'
+
+/**
+ * Opens a replica: the local copy of this device's spaces. Brings Automerge's WASM along; applications that want to
+ * serve it as a file of its own use `sealog/slim`.
+ * @throws SealogError ERR_STORE…, ERR_STORE_LOCKED where another tab has this store open; TypeError
+ */
+export async function openReplica(options: ReplicaOptions): Promise<Replica> {
+  await ensureBase64Wasm(automergeWasmBase64)
+  return openOnPlatform(options, webSocketTransport())
+}

@@ -1,0 +1,13 @@
+import { defaultVerifier } from './crypto/sign-backend.ts'
+import { platformEnvironment } from './environment-platform.ts'
+import type { Transport } from './relay/transport.ts'
+import { Replica, type ReplicaOptions } from './replica.ts'
+
+/** Opens a replica on the platform's clock, randomness and signature backend. */
+export async function openOnPlatform(options: ReplicaOptions, transport: Transport): Promise<Replica> {
+  return Replica.open(options, {
+    transport,
+    environment: platformEnvironment(),
+    verifier: await defaultVerifier(),
+  })
+}

@@ -1,0 +1,214 @@
+import { equalBytes } from '../bytes.ts'
+import type { Environment } from '../environment.ts'
+import { asSealogError, SealogError } from '../errors.ts'
+import type { SpaceId } from '../ids.ts'
+import type { PinnedRelay } from '../verify/log.ts'
+import { decodeRelayMessage, encodeMessage, PROTOCOL_VERSION, type RelayMessage, type ReplicaMessage } from './messages.ts'
+import type { Connection, Transport } from './transport.ts'
+
+/** Back-off between attempts to connect: doubles from the first to the last of these, in milliseconds, jittered. */
+const FIRST_DELAY = 200
+const LAST_DELAY = 30_000
+/** A connection that has not said `welcome` by then is given up, in milliseconds. */
+const WELCOME_TIMEOUT = 15_000
+
+export type ConnectionState = 'offline' | 'connecting' | 'online'
+
+/** What a relay said of itself on this connection. */
+export interface Session {
+  readonly relay: PinnedRelay
+  /** To be signed in `open`, 32 bytes. */
+  readonly challenge: Uint8Array
+}
+
+/** How one space listens to the shared connection. */
+export interface ChannelEvents {
+  onUp(session: Session): void
+  onMessage(message: Exclude<RelayMessage, { type: 'welcome' }>): void
+  onDown(cause: SealogError | undefined): void
+}
+
+export interface RelayClientOptions {
+  readonly transport: Transport
+  readonly environment: Environment
+  readonly url: string
+  /** What the relay must be; undefined at first contact. */
+  readonly pinned: PinnedRelay | undefined
+  /** Must keep the relay's identity durably; called once, at first contact. */
+  readonly pin: (relay: PinnedRelay) => Promise<void>
+  readonly onState: (state: ConnectionState, cause: SealogError | undefined) => void
+}
+
+/** One connection to one relay, kept up as long as somebody needs it, shared by several spaces. */
+export class RelayClient {
+  readonly url: string
+  readonly #options: RelayClientOptions
+  readonly #channels = new Map<SpaceId, ChannelEvents>()
+  #pinned: PinnedRelay | undefined
+  #connection: Connection | undefined
+  #session: Session | undefined
+  #state: ConnectionState = 'offline'
+  #attempts = 0
+  #nextRef = 1
+  #wanted = false
+  #cancelTimer: () => void = () => {}
+  readonly #identityWaiters = new Set<(relay: PinnedRelay) => void>()
+
+  constructor(options: RelayClientOptions) {
+    this.url = options.url
+    this.#options = options
+    this.#pinned = options.pinned
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  /** The pinned identity of the relay; undefined before the first contact. */
+  get relay(): PinnedRelay | undefined {
+    return this.#pinned
+  }
+
+  /** Starts connecting, and keeps trying until `close`. */
+  start(): void {
+    if (this.#wanted) return
+    this.#wanted = true
+    this.#connect()
+  }
+
+  /** Calls back with the pinned identity, now or at first contact. @returns a function that unsubscribes */
+  onceIdentified(listener: (relay: PinnedRelay) => void): () => void {
+    if (this.#pinned !== undefined) {
+      listener(this.#pinned)
+      return () => {}
+    }
+    this.#identityWaiters.add(listener)
+    return () => this.#identityWaiters.delete(listener)
+  }
+
+  /** Routes messages of `space` to `events`; `onUp` follows if the connection is up already. */
+  attach(space: SpaceId, events: ChannelEvents): void {
+    this.#channels.set(space, events)
+    if (this.#session !== undefined) events.onUp(this.#session)
+  }
+
+  detach(space: SpaceId): void {
+    if (this.#channels.delete(space) && this.#session !== undefined) this.send({ type: 'leave', space })
+  }
+
+  nextRef(): number {
+    return this.#nextRef++
+  }
+
+  /** Sends if the connection is up; what is lost with it is asked for again by whoever needs it. */
+  send(message: ReplicaMessage): void {
+    if (this.#session !== undefined) this.#connection?.send(encodeMessage(message))
+  }
+
+  /** Drops the connection and connects again after a back-off. */
+  reconnect(cause: SealogError): void {
+    this.#drop(cause)
+  }
+
+  /** Tries again at once, if it waits for the next attempt. */
+  wake(): void {
+    if (!this.#wanted || this.#connection !== undefined) return
+    this.#cancelTimer()
+    this.#connect()
+  }
+
+  close(): void {
+    this.#wanted = false
+    this.#drop(undefined)
+  }
+
+  #connect(): void {
+    this.#setState('connecting', undefined)
+    const events = {
+      onOpen: () => {},
+      onFrame: (frame: Uint8Array) => this.#onFrame(connection, frame),
+      onClose: (cause: SealogError | undefined) => {
+        if (this.#connection === connection) this.#drop(cause ?? new SealogError('ERR_OFFLINE', 'connection closed'))
+      },
+    }
+    const connection = this.#options.transport.connect(this.url, events)
+    this.#connection = connection
+    this.#cancelTimer = this.#options.environment.schedule(WELCOME_TIMEOUT, () => {
+      if (this.#connection === connection) this.#drop(new SealogError('ERR_OFFLINE', 'the relay does not answer'))
+    })
+  }
+
+  #onFrame(connection: Connection, frame: Uint8Array): void {
+    if (this.#connection !== connection) return
+    try {
+      const message = decodeRelayMessage(frame)
+      if (message.type === 'welcome') this.#onWelcome(connection, message)
+      else if (this.#session === undefined) throw new SealogError('ERR_UNEXPECTED', `${message.type} before welcome`)
+      else this.#channels.get(message.space)?.onMessage(message)
+    } catch (error) {
+      this.#drop(asSealogError(error, 'ERR_MALFORMED', 'unusable frame'))
+    }
+  }
+
+  #onWelcome(connection: Connection, welcome: Extract<RelayMessage, { type: 'welcome' }>): void {
+    if (this.#session !== undefined) throw new SealogError('ERR_UNEXPECTED', 'a second welcome')
+    if (welcome.version !== PROTOCOL_VERSION) throw new SealogError('ERR_UPGRADE', `protocol version ${welcome.version}`)
+    const relay: PinnedRelay = { name: welcome.name, key: welcome.key }
+    const pinned = this.#pinned
+    if (pinned !== undefined && (pinned.name !== relay.name || !equalBytes(pinned.key, relay.key))) {
+      throw new SealogError('ERR_RELAY_IDENTITY', 'the relay is not the one that was pinned', {
+        details: { expected: pinned.name, actual: relay.name },
+      })
+    }
+    const session: Session = { relay, challenge: welcome.challenge }
+    if (pinned !== undefined) return this.#up(session)
+    this.#options.pin(relay).then(
+      () => {
+        this.#pinned = relay
+        for (const listener of this.#identityWaiters) listener(relay)
+        this.#identityWaiters.clear()
+        if (this.#connection === connection) this.#up(session)
+      },
+      error => this.#drop(asSealogError(error, 'ERR_STORE', 'the identity of the relay could not be kept')),
+    )
+  }
+
+  #up(session: Session): void {
+    this.#cancelTimer()
+    this.#session = session
+    this.#attempts = 0
+    this.#setState('online', undefined)
+    for (const events of [...this.#channels.values()]) events.onUp(session)
+  }
+
+  #drop(cause: SealogError | undefined): void {
+    this.#cancelTimer()
+    const connection = this.#connection
+    const wasUp = this.#session !== undefined
+    this.#connection = undefined
+    this.#session = undefined
+    connection?.close()
+    if (wasUp) for (const events of [...this.#channels.values()]) events.onDown(cause)
+    this.#setState('offline', cause)
+    if (!this.#wanted) return
+    this.#cancelTimer = this.#options.environment.schedule(this.#delay(), () => this.#connect())
+  }
+
+  #delay(): number {
+    const full = Math.min(LAST_DELAY, FIRST_DELAY * 2 ** this.#attempts)
+    this.#attempts++
+    return jittered(this.#options.environment, full)
+  }
+
+  #setState(state: ConnectionState, cause: SealogError | undefined): void {
+    if (this.#state === state && cause === undefined) return
+    this.#state = state
+    this.#options.onState(state, cause)
+  }
+}
+
+/** Between half of `full` and all of it, so that clients that lost one relay do not return as one. */
+export function jittered(environment: Environment, full: number): number {
+  const [byte = 0] = environment.random(1)
+  return Math.round(full * (0.5 + byte / 510))
+}

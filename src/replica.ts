@@ -1,0 +1,337 @@
+import { decodeInviteLink, type Invite, inviteKeys } from './crdt/invite-link.ts'
+import { genesisBody, newDevice } from './crdt/membership.ts'
+import { decodePinnedRelay, encodePinnedRelay, encodeViewRow, listSpaces, loadView, relayKey, spaceKey, spacePrefix } from './crdt/rows.ts'
+import { sealGenesis } from './crdt/seal.ts'
+import { decodeSecrets, encodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
+import type { ReplicaStore } from './crdt/store.ts'
+import { generateEpochSecret } from './crypto/epoch.ts'
+import { nobleSigningKey } from './crypto/sign-backend.ts'
+import type { SignatureVerifier } from './crypto/sign.ts'
+import type { Environment } from './environment.ts'
+import { SealogError } from './errors.ts'
+import { memberIdOf, parseSpaceId, type SpaceId, spaceIdOf } from './ids.ts'
+import { RelayClient } from './relay/client.ts'
+import type { Transport } from './relay/transport.ts'
+import { Space } from './space.ts'
+import { parseNote, relaySignature } from './verify/checkpoint.ts'
+import type { Role } from './verify/control.ts'
+import { type Anchor, emptyView, type LogView, type PinnedRelay } from './verify/log.ts'
+import { assertWaitOptions, type WaitOptions, withLimits } from './waiting.ts'
+
+/** A relay by its address; with name and key where they are known beforehand, so that first contact needs no trust. */
+export type RelayAddress = string | { readonly url: string; readonly name?: string; readonly key?: Uint8Array }
+
+export interface ReplicaOptions {
+  /** Where everything is kept; opened and closed by the replica. */
+  readonly store: ReplicaStore
+  /** Default relay for new spaces; invites may name others. */
+  readonly relay: RelayAddress
+  /** How this person and this device are called in spaces; encrypted like all content. */
+  readonly profile?: { readonly name?: string; readonly device?: string }
+  /** Closes the replica when it aborts. */
+  readonly signal?: AbortSignal
+}
+
+/** What a replica needs of the platform. */
+export interface ReplicaPlatform {
+  readonly transport: Transport
+  readonly environment: Environment
+  readonly verifier: SignatureVerifier
+}
+
+/** What an invite says, before anything is committed. Nobody but the inviter vouches for the two names. */
+export interface InvitePreview {
+  readonly space: SpaceId
+  readonly spaceName: string
+  readonly inviterName: string
+  readonly role: Role
+  readonly relay: { readonly name: string; readonly url: string }
+  /** Unix time in milliseconds. */
+  readonly expires: number
+  readonly expired: boolean
+  /** This replica is in the space already. */
+  readonly known: boolean
+}
+
+/** One device's local copy of its spaces. Made by `openReplica`. */
+export class Replica {
+  readonly #options: ReplicaOptions
+  readonly #platform: ReplicaPlatform
+  readonly #clients = new Map<string, RelayClient>()
+  readonly #spaces = new Map<SpaceId, Promise<Space>>()
+  #closing: Promise<void> | undefined
+
+  private constructor(options: ReplicaOptions, platform: ReplicaPlatform) {
+    this.#options = options
+    this.#platform = platform
+  }
+
+  /** @throws SealogError ERR_STORE…; TypeError */
+  static async open(options: ReplicaOptions, platform: ReplicaPlatform): Promise<Replica> {
+    assertOptions(options)
+    const replica = new Replica(options, platform)
+    await options.store.open()
+    try {
+      const client = await replica.#client(urlOf(options.relay), identityOf(options.relay))
+      client.start()
+    } catch (error) {
+      await options.store.close()
+      throw error
+    }
+    options.signal?.addEventListener('abort', () => void replica.close().catch(() => {}), { once: true })
+    if (options.signal?.aborted) await replica.close()
+    return replica
+  }
+
+  /** The ids of all spaces in the local store. */
+  async spaces(): Promise<readonly SpaceId[]> {
+    this.#assertOpen()
+    return listSpaces(this.#options.store)
+  }
+
+  /** @throws SealogError ERR_UNKNOWN_SPACE, ERR_STORE…, ERR_CLOSED; TypeError for what is not a space id */
+  openSpace(id: string): Promise<Space> {
+    const space = parseSpaceId(id)
+    this.#assertOpen()
+    const open = this.#spaces.get(space) ?? this.#openSpace(space)
+    this.#spaces.set(space, open)
+    open.catch(() => this.#spaces.delete(space))
+    return open
+  }
+
+  async #openSpace(id: SpaceId): Promise<Space> {
+    const { store } = this.#options
+    const { environment, verifier } = this.#platform
+    const { secrets, relay } = await this.#peek(id)
+    const client = await this.#client(secrets.url, relay)
+    client.start()
+    return Space.open({ id, store, client, environment, verifier, onClosed: () => void this.#spaces.delete(id) })
+  }
+
+  async #peek(id: SpaceId): Promise<{ secrets: SpaceSecrets; relay: PinnedRelay }> {
+    const bytes = await this.#options.store.get(spaceKey(id, 'secrets'))
+    const stored = await loadView(this.#options.store, id)
+    if (bytes === undefined || stored === undefined) {
+      throw new SealogError('ERR_UNKNOWN_SPACE', 'no space of this id is in the local store')
+    }
+    return { secrets: decodeSecrets(bytes), relay: stored.view.relay }
+  }
+
+  /**
+   * A new space with this person as its owner; offline too, once the relay was met. At the very first contact it
+   * waits for the relay, whose key becomes part of the space.
+   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_STORE…; TypeError
+   */
+  async createSpace(options: { readonly name?: string } & WaitOptions = {}): Promise<Space> {
+    const { name = '' } = options
+    assertName(name, 'name')
+    assertWaitOptions(options)
+    this.#assertOpen()
+    const { environment } = this.#platform
+    const url = urlOf(this.#options.relay)
+    const client = await this.#client(url, identityOf(this.#options.relay))
+    const identified = new Promise<PinnedRelay>(resolve => client.onceIdentified(resolve))
+    const relay = await withLimits(environment, options, identified)
+    this.#assertOpen()
+    const device = newDevice(environment.random)
+    const epochSecret = generateEpochSecret(environment.random)
+    const member = memberIdOf(environment.random(16))
+    const incarnation = environment.random(8)
+    const names = { space: name, member: this.#profile.name, device: this.#profile.device }
+    const body = genesisBody({ relay: { ...relay, url }, device, member, epochSecret, names, random: environment.random })
+    const entry = await sealGenesis(nobleSigningKey(device.signing), incarnation, body)
+    const space = spaceIdOf(entry.hash)
+    const secrets: SpaceSecrets = {
+      url,
+      member,
+      device,
+      incarnation,
+      epochs: [epochSecret],
+      memberName: names.member,
+      deviceName: names.device,
+      admission: { type: 'genesis', entry },
+    }
+    await this.#keep(emptyView(space, relay, []), secrets)
+    return this.openSpace(space)
+  }
+
+  /** Reads an invite without using it. @throws SealogError ERR_INVITE, ERR_UPGRADE; TypeError */
+  async previewInvite(link: string): Promise<InvitePreview> {
+    const invite = decodeInviteLink(link)
+    this.#assertOpen()
+    await this.#checkNote(invite)
+    return {
+      space: invite.space,
+      spaceName: invite.spaceName,
+      inviterName: invite.inviterName,
+      role: invite.role,
+      relay: { name: invite.relay.name, url: invite.relay.url },
+      expires: invite.expires,
+      expired: invite.expires <= this.#platform.environment.now(),
+      known: (await this.spaces()).includes(invite.space),
+    }
+  }
+
+  /**
+   * Joins the space of an invite: waits until the relay's log proves that this device is a member, and is applied.
+   * Where this replica is in the space already, it just opens it, and the invite stays unused.
+   * @throws SealogError ERR_INVITE (malformed, used, expired), ERR_TIMEOUT, ERR_ABORTED, ERR_STORE…; TypeError
+   */
+  async joinSpace(link: string, options: WaitOptions = {}): Promise<Space> {
+    const invite = decodeInviteLink(link)
+    assertWaitOptions(options)
+    this.#assertOpen()
+    const anchor = await this.#checkNote(invite)
+    const known = (await this.spaces()).includes(invite.space)
+    if (!known) await this.#keep(emptyView(invite.space, invite.relay, [anchor]), this.#joinSecrets(invite))
+    const space = await this.openSpace(invite.space)
+    const stop = new AbortController()
+    try {
+      await withLimits(this.#platform.environment, options, space.joined(stop.signal))
+    } catch (error) {
+      // A used or expired invite leaves nothing behind; what merely takes time goes on the next time.
+      if (error instanceof SealogError && error.code === 'ERR_INVITE' && !known) await this.removeLocal(invite.space)
+      throw error
+    } finally {
+      stop.abort()
+    }
+    return space
+  }
+
+  #joinSecrets(invite: Invite): SpaceSecrets {
+    const { environment } = this.#platform
+    if (invite.expires <= environment.now()) throw new SealogError('ERR_INVITE', 'the invite has expired')
+    return {
+      url: invite.relay.url,
+      member: memberIdOf(environment.random(16)),
+      device: newDevice(environment.random),
+      incarnation: environment.random(8),
+      epochs: [],
+      memberName: this.#profile.name,
+      deviceName: this.#profile.device,
+      admission: { type: 'join', provisional: inviteKeys(invite.seed), index: invite.index, body: undefined },
+    }
+  }
+
+  /** The checkpoint in an invite is signed by the relay that the invite names. */
+  async #checkNote(invite: Invite): Promise<Anchor> {
+    const note = parseNote(invite.note)
+    const { checkpoint } = note
+    const signature = relaySignature(note, { name: checkpoint.origin, publicKey: invite.relay.key })
+    const check = { publicKey: invite.relay.key, message: note.text, signature }
+    if (!(await this.#platform.verifier.verify(check))) {
+      throw new SealogError('ERR_INVITE', 'the checkpoint in the invite is not signed by its relay')
+    }
+    return { size: checkpoint.size, root: checkpoint.root }
+  }
+
+  /** Forgets a space on this device: documents, keys, and own changes that were not sent. It cannot be undone. */
+  async removeLocal(id: string): Promise<void> {
+    const space = parseSpaceId(id)
+    this.#assertOpen()
+    const open = await this.#spaces.get(space)?.catch(() => undefined)
+    await open?.close()
+    const { store } = this.#options
+    const rows = await store.scan(spacePrefix(space))
+    await store.commit({ puts: [], deletes: rows.map(([key]) => key) })
+  }
+
+  /** Flushes to the store and closes it; does not wait for the network. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const spaces = await Promise.allSettled(this.#spaces.values())
+    const results = await Promise.allSettled(spaces.map(result => (result.status === 'fulfilled' ? result.value.close() : undefined)))
+    for (const client of this.#clients.values()) client.close()
+    await this.#options.store.close()
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  get #profile(): { name: string; device: string } {
+    const { name = '', device = '' } = this.#options.profile ?? {}
+    return { name, device }
+  }
+
+  async #keep(view: LogView, secrets: SpaceSecrets): Promise<void> {
+    const puts: [Uint8Array, Uint8Array][] = [
+      [spaceKey(view.space, 'secrets'), encodeSecrets(secrets)],
+      [spaceKey(view.space, 'view'), encodeViewRow(view, undefined)],
+    ]
+    await this.#options.store.commit({ puts, deletes: [] })
+  }
+
+  /** The one connection to a relay. @param known what the relay must be, where something else than first contact says so */
+  async #client(url: string, known: PinnedRelay | undefined): Promise<RelayClient> {
+    const name = known === undefined ? url : `${url} ${known.name}`
+    const existing = this.#clients.get(name)
+    if (existing !== undefined) return existing
+    const { store } = this.#options
+    const stored = known === undefined ? await store.get(relayKey(url)) : undefined
+    const pinned = known ?? (stored === undefined ? undefined : decodePinnedRelay(stored))
+    const again = this.#clients.get(name)
+    if (again !== undefined) return again
+    const client: RelayClient = new RelayClient({
+      transport: this.#platform.transport,
+      environment: this.#platform.environment,
+      url,
+      pinned,
+      pin: relay => store.commit({ puts: [[relayKey(url), encodePinnedRelay(relay)]], deletes: [] }),
+      onState: (_, cause) => this.#onConnection(client, cause),
+    })
+    this.#clients.set(name, client)
+    return client
+  }
+
+  #onConnection(client: RelayClient, cause: SealogError | undefined): void {
+    for (const opening of this.#spaces.values()) {
+      void opening.then(
+        space => space.connectionChanged(client, cause),
+        () => {},
+      )
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new SealogError('ERR_CLOSED', 'the replica was closed')
+  }
+}
+
+function urlOf(relay: RelayAddress): string {
+  return typeof relay === 'string' ? relay : relay.url
+}
+
+function identityOf(relay: RelayAddress): PinnedRelay | undefined {
+  if (typeof relay === 'string' || relay.key === undefined || relay.name === undefined) return undefined
+  return { name: relay.name, key: relay.key }
+}
+
+function assertOptions(options: ReplicaOptions): void {
+  if (typeof options !== 'object' || options === null) throw new TypeError('options: expected an object')
+  const { store, relay, profile } = options
+  if (typeof store?.commit !== 'function') throw new TypeError('store: expected a ReplicaStore')
+  const url = typeof relay === 'string' ? relay : relay?.url
+  if (typeof url !== 'string' || !/^wss?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new TypeError('relay: expected a ws: or wss: address')
+  }
+  if (typeof relay === 'object') {
+    if ((relay.name === undefined) !== (relay.key === undefined)) throw new TypeError('relay: name and key go together')
+    if (relay.key !== undefined && !(relay.key instanceof Uint8Array && relay.key.length === 32)) {
+      throw new TypeError('relay.key: expected 32 bytes')
+    }
+  }
+  if (profile?.name !== undefined) assertName(profile.name, 'profile.name')
+  if (profile?.device !== undefined) assertName(profile.device, 'profile.device')
+}
+
+function assertName(name: unknown, argument: string): void {
+  if (typeof name !== 'string' || /\p{Surrogate}/u.test(name) || new TextEncoder().encode(name).length > 256) {
+    throw new TypeError(`${argument}: expected a string of at most 256 bytes`)
+  }
+}

@@ -1,0 +1,526 @@
+import { idBytes, DIRECTORY_DOCUMENT, type DocumentId, documentIdOf, type MemberId, memberIdOf, parseDocumentId, type SpaceId } from './ids.ts'
+import type { PatchBatch } from './crdt/content.ts'
+import { addToDirectory, archiveInDirectory, type DocumentInfo, findInDirectory, readDirectory } from './crdt/directory.ts'
+import type { DocumentCore } from './crdt/document-core.ts'
+import { DocumentSet } from './crdt/document-set.ts'
+import { encodeInviteLink, inviteKeys } from './crdt/invite-link.ts'
+import { inviteBody, joinBody, openInvite, openName } from './crdt/membership.ts'
+import { type Problem, Problems } from './crdt/problems.ts'
+import { loadView, spaceKey } from './crdt/rows.ts'
+import { decodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
+import { SpaceSync } from './crdt/space-sync.ts'
+import type { ReplicaStore } from './crdt/store.ts'
+import { publicKeyOf, type SignatureVerifier } from './crypto/sign.ts'
+import type { Environment } from './environment.ts'
+import { SealogError } from './errors.ts'
+import { Emitter, type ListenOptions, type Unsubscribe } from './events.ts'
+import type { ConnectionState, RelayClient } from './relay/client.ts'
+import { type ChangeSource, type Receipt, SpaceDocument } from './space-document.ts'
+import { type RelayIdentity, type Role, ROLES, roleNumber } from './verify/control.ts'
+import type { LogView, VerifiedEntry } from './verify/log.ts'
+import type { ControlState } from './verify/state.ts'
+import { assertWaitOptions, Condition, type WaitOptions, withLimits } from './waiting.ts'
+
+/** Delay before a store that failed is tried again, in milliseconds. */
+const STORE_RETRY = 5_000
+const DAY: number = 24 * 60 * 60 * 1000
+
+export interface Member {
+  readonly id: MemberId
+  readonly name: string
+  readonly role: Role
+  readonly me: boolean
+}
+
+export interface SpaceStatus {
+  readonly connection: ConnectionState | 'paused'
+  /** Own changes: only in memory; in the local store; on their way through the relay. */
+  readonly local: { readonly unsaved: number; readonly pending: number; readonly sequenced: number }
+  /** The verified log: number of entries, and the time (Unix, ms) that the relay signed with it. */
+  readonly confirmed: { readonly size: number; readonly at: number | undefined }
+  /** Every entry of the log was verified, one by one. */
+  readonly trust: 'verified'
+  readonly storage: 'ok' | 'full' | 'failed'
+  /** Set when sync cannot go on with this version of the library. */
+  readonly halted: SealogError | undefined
+}
+
+export interface SpaceEvents {
+  /** The list of documents, or what the directory says of them, changed. */
+  documents: { readonly space: Space }
+  members: { readonly space: Space }
+  status: { readonly space: Space; readonly status: SpaceStatus }
+  problem: { readonly space: Space; readonly problem: Problem }
+}
+
+export interface InviteOptions extends WaitOptions {
+  readonly role?: Role
+  /** Milliseconds from now; default a week. */
+  readonly expiresIn?: number
+  /** Address of the app, to which the invite is added as a fragment; default: a bare `sealog:` link. */
+  readonly base?: string
+}
+
+export interface SpaceOptions {
+  readonly id: SpaceId
+  readonly store: ReplicaStore
+  readonly client: RelayClient
+  readonly environment: Environment
+  readonly verifier: SignatureVerifier
+  readonly onClosed: (space: Space) => void
+}
+
+/** Members, one changelog and its documents: the unit of trust and of keys. */
+export class Space {
+  readonly id: SpaceId
+  readonly #options: SpaceOptions
+  readonly #documents: DocumentSet
+  readonly #problems = new Problems()
+  readonly #emitter = new Emitter<SpaceEvents>()
+  readonly #condition = new Condition()
+  readonly #handles = new Map<DocumentId, Set<SpaceDocument<unknown>>>()
+  readonly #provenIndex = new Map<DocumentId, number>()
+  readonly #sync: SpaceSync
+  #storage: SpaceStatus['storage'] = 'ok'
+  #cancelRetry: () => void = () => {}
+  #statusQueued = false
+  #closed = false
+
+  private constructor(options: SpaceOptions, loaded: LoadedSpace) {
+    this.id = options.id
+    this.#options = options
+    const { environment, store, client, verifier } = options
+    this.#documents = new DocumentSet({
+      space: options.id,
+      store,
+      random: environment.random,
+      devicePublicKey: publicKeyOf(loaded.secrets.device.signing),
+      onChanged: (document, batch, source) => this.#onChanged(document, batch, source),
+      onFlush: failure => this.#onFlush(failure),
+    })
+    const { admission } = loaded.secrets
+    const space = idBytes(options.id)
+    this.#sync = new SpaceSync({
+      space: options.id,
+      store,
+      client,
+      environment,
+      verifier,
+      documents: this.#documents,
+      problems: this.#problems,
+      view: loaded.view,
+      secrets: loaded.secrets,
+      note: loaded.note,
+      openInvite: body => {
+        if (admission?.type !== 'join') throw new SealogError('ERR_INVITE', 'not invited')
+        return openInvite(body, space, admission.provisional)
+      },
+      joinBody: keys =>
+        joinBody({
+          space,
+          device: loaded.secrets.device,
+          epoch: keys.latestEpoch,
+          epochSecret: keys.secret(keys.latestEpoch),
+          names: { member: loaded.secrets.memberName, device: loaded.secrets.deviceName },
+          random: environment.random,
+        }),
+      onUpdate: () => this.#onUpdate(),
+      onEntries: entries => this.#onEntries(entries),
+    })
+  }
+
+  /** Opens a space of the local store and starts to sync it. @throws SealogError ERR_UNKNOWN_SPACE, ERR_STORE… */
+  static async open(options: SpaceOptions): Promise<Space> {
+    const space = new Space(options, await loadSpace(options))
+    await space.#documents.load()
+    await space.#documents.open(DIRECTORY_DOCUMENT)
+    space.#sync.start()
+    return space
+  }
+
+  // -- What it is -------------------------------------------------------------------------------------------------
+
+  get #control(): ControlState | undefined {
+    return this.#sync.view.state?.control
+  }
+
+  /** Empty as long as the space's first entry has not arrived. */
+  get name(): string {
+    return this.#nameOf('space', this.#control?.spaceName)
+  }
+
+  get me(): Member {
+    const own = this.members().find(member => member.me)
+    return own ?? { id: this.#sync.member, name: this.#sync.secrets.memberName, role: this.#ownRole(), me: true }
+  }
+
+  members(): readonly Member[] {
+    const own = this.#sync.member
+    return [...(this.#control?.members ?? [])].map(([id, record]) => ({
+      id,
+      name: this.#nameOf('member', record.name),
+      role: record.role,
+      me: id === own,
+    }))
+  }
+
+  #nameOf(context: 'space' | 'member', sealed: Uint8Array | undefined): string {
+    const { keys } = this.#sync
+    return sealed === undefined || keys.latestEpoch < 0 ? '' : openName(keys.readSecret(0), context, sealed)
+  }
+
+  #ownRole(): Role {
+    const role = this.#control?.members.get(this.#sync.member)?.role
+    return role ?? (this.#sync.secrets.admission?.type === 'genesis' ? 'owner' : 'reader')
+  }
+
+  get status(): SpaceStatus {
+    let unsaved = 0
+    let pending = 0
+    for (const core of this.#documents.cores()) {
+      unsaved += core.unsaved().length
+      pending += core.pending().length
+    }
+    return {
+      connection: this.#sync.isPaused ? 'paused' : this.#options.client.state,
+      local: { unsaved, pending, sequenced: this.#sync.inFlight },
+      confirmed: { size: this.#sync.view.range.size, at: this.#sync.confirmedAt },
+      trust: 'verified',
+      storage: this.#storage,
+      halted: this.#sync.halted,
+    }
+  }
+
+  /** What a person should know about: entries that did not verify, members whose changes were refused, a full disk. */
+  get problems(): readonly Problem[] {
+    return this.#problems.list()
+  }
+
+  // -- Documents --------------------------------------------------------------------------------------------------
+
+  /** All documents of the directory, archived ones included. */
+  documents(): readonly DocumentInfo[] {
+    return readDirectory(this.#directory().doc)
+  }
+
+  /**
+   * A new document with this content; at once, offline too.
+   * @param options.name what people call it (encrypted like all content)
+   * @param options.type what kind of document the application says it is
+   */
+  async createDocument<T extends object = Record<string, unknown>>(
+    initial: T = {} as T,
+    options: { readonly name?: string; readonly type?: string } = {},
+  ): Promise<SpaceDocument<T>> {
+    if (typeof initial !== 'object' || initial === null || Array.isArray(initial)) {
+      throw new TypeError('initial: expected an object')
+    }
+    const { name = '', type = '' } = options
+    if (typeof name !== 'string') throw new TypeError('name: expected a string')
+    if (typeof type !== 'string') throw new TypeError('type: expected a string')
+    this.#assertOpen()
+    this.#assertWritable()
+    const { environment } = this.#options
+    const id = documentIdOf(environment.random(16))
+    const core = this.#documents.create(id)
+    const handle = this.#handle<T>(core)
+    this.#change(core, doc => void Object.assign(doc, initial), undefined)
+    const info: DocumentInfo = { id, name, type, created: environment.now(), archived: false }
+    this.#change(this.#directory(), directory => addToDirectory(directory, info), undefined)
+    await this.#documents.flush()
+    return handle
+  }
+
+  /** @throws SealogError ERR_UNKNOWN_DOCUMENT, ERR_CLOSED; TypeError for what is not a document id */
+  async openDocument<T = Record<string, unknown>>(id: string): Promise<SpaceDocument<T>> {
+    const document = parseDocumentId(id)
+    this.#assertOpen()
+    const known = findInDirectory(this.#directory().doc, document) !== undefined || this.#documents.isKnown(document)
+    if (!known) throw new SealogError('ERR_UNKNOWN_DOCUMENT', 'no document of this id is known here')
+    return this.#handle<T>(await this.#documents.open(document))
+  }
+
+  /** Marks a document as archived (or not): it stays, with all its content. */
+  async archiveDocument(id: string, archived = true): Promise<void> {
+    const document = parseDocumentId(id)
+    this.#assertOpen()
+    this.#assertWritable()
+    if (findInDirectory(this.#directory().doc, document) === undefined) {
+      throw new SealogError('ERR_UNKNOWN_DOCUMENT', 'the directory has no document of this id')
+    }
+    this.#change(this.#directory(), directory => archiveInDirectory(directory, document, archived), undefined)
+    await this.#documents.flush()
+  }
+
+  #directory(): DocumentCore {
+    return this.#documents.core(DIRECTORY_DOCUMENT) as DocumentCore
+  }
+
+  #handle<T>(core: DocumentCore): SpaceDocument<T> {
+    const handle = new SpaceDocument<T>(core, {
+      change: (target, fn, message) => this.#change(target, fn, message),
+      assertWritable: () => {
+        this.#assertOpen()
+        this.#assertWritable()
+      },
+      info: document => findInDirectory(this.#directory().doc, document),
+      saved: () => this.#documents.flush(),
+      receipt: target => this.#receipt(target),
+      released: document => this.#released(document, handle as SpaceDocument<unknown>),
+    })
+    const handles = this.#handles.get(core.document) ?? new Set()
+    this.#handles.set(core.document, handles.add(handle as SpaceDocument<unknown>))
+    return handle
+  }
+
+  #released(document: DocumentId, handle: SpaceDocument<unknown>): void {
+    const handles = this.#handles.get(document)
+    handles?.delete(handle)
+    if (handles?.size !== 0) return
+    this.#handles.delete(document)
+    if (!this.#closed && document !== DIRECTORY_DOCUMENT) void this.#documents.release(document)
+  }
+
+  #change(core: DocumentCore, fn: (doc: Record<string, unknown>) => void, message: string | undefined): void {
+    const edit = this.#documents.change(core, fn, this.#options.environment.now(), message)
+    if (edit.change === undefined) return
+    this.#tell(core.document, edit, 'change')
+    this.#onUpdate()
+  }
+
+  #onChanged(document: DocumentId, batch: PatchBatch, source: ChangeSource): void {
+    this.#tell(document, batch, source)
+  }
+
+  #tell(document: DocumentId, batch: PatchBatch, source: ChangeSource): void {
+    const event = { doc: batch.doc, patches: batch.patches, patchInfo: { before: batch.before, after: batch.doc, source } }
+    for (const handle of [...(this.#handles.get(document) ?? [])]) handle.notify(event)
+    if (document === DIRECTORY_DOCUMENT) this.#emitter.emit('documents', { space: this })
+  }
+
+  #receipt(core: DocumentCore): Receipt {
+    const target = core.lastOwnSeq
+    const isProven = (): boolean => (core.locals[0]?.seq ?? target + 1) > target
+    const state = (): Receipt['state'] => {
+      if (isProven()) return 'proven'
+      if (core.unsaved().length > 0) return 'unsaved'
+      return this.#sync.inFlight > 0 ? 'sequenced' : 'pending'
+    }
+    return {
+      state: state(),
+      index: this.#provenIndex.get(core.document),
+      proven: (options = {}) => this.#wait(options, signal => this.#until(isProven, signal)),
+    }
+  }
+
+  // -- Sync -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Resolves when everything local is proven, and everything the relay had at that moment is applied. Offline it
+   * waits.
+   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED
+   */
+  sync(options: WaitOptions = {}): Promise<void> {
+    return this.#wait(options, async signal => {
+      for (;;) {
+        await this.#documents.flush().catch(() => {})
+        this.#sync.push()
+        await this.#until(() => this.#sync.isCurrent && this.#sync.isSettled, signal)
+        const size = this.#sync.view.range.size
+        const answered = await this.#sync.barrier().then(
+          () => true,
+          () => false,
+        )
+        // Whatever came or was written meanwhile is part of the promise too.
+        if (answered && this.#sync.isSettled && this.#sync.isCurrent && this.#sync.view.range.size >= size) return
+        if (signal?.aborted) return
+      }
+    })
+  }
+
+  /** Stops talking to the relay; local work goes on. */
+  pause(): void {
+    this.#sync.pause()
+    this.#onUpdate()
+  }
+
+  resume(): void {
+    this.#assertOpen()
+    this.#sync.resume()
+    this.#onUpdate()
+  }
+
+  /**
+   * Makes an instant invite: a link with which one person can join, once. It is a key: send it where only that
+   * person reads it. Waits until the invite is proven in the log.
+   * @throws SealogError ERR_UNAUTHORIZED, ERR_TIMEOUT, ERR_ABORTED; TypeError
+   */
+  invite(options: InviteOptions = {}): Promise<string> {
+    const { role = 'writer', expiresIn = 7 * DAY, base } = options
+    if (!ROLES.includes(role)) throw new TypeError(`role: expected one of ${ROLES.join(', ')}`)
+    if (!Number.isSafeInteger(expiresIn) || expiresIn <= 0) throw new TypeError('expiresIn: expected milliseconds')
+    if (base !== undefined && !URL.canParse(base)) throw new TypeError('base: expected an address')
+    this.#assertOpen()
+    return this.#wait(options, async signal => {
+      await this.#until(() => this.#sync.isCurrent && this.#control !== undefined, signal)
+      const own = this.#ownRole()
+      const mayInvite = own === 'owner' || (own === 'admin' && roleNumber(role) < roleNumber('admin'))
+      if (!mayInvite) throw new SealogError('ERR_UNAUTHORIZED', `a member of role ${own} cannot invite a ${role}`)
+      return this.#invite(role, this.#options.environment.now() + expiresIn, base)
+    })
+  }
+
+  async #invite(role: Role, expires: number, base: string | undefined): Promise<string> {
+    const { random } = this.#options.environment
+    const seed = random(32)
+    const member = memberIdOf(random(16))
+    const provisional = inviteKeys(seed)
+    const index = await this.#sync.control(() => {
+      const { keys } = this.#sync
+      const epoch = keys.latestEpoch
+      const space = idBytes(this.id)
+      return inviteBody({ space, provisional, member, role, expires, epoch, epochSecret: keys.secret(epoch) })
+    })
+    const relay = this.#relay()
+    const note = this.#sync.note
+    if (note === undefined) throw new SealogError('ERR_UNEXPECTED', 'no checkpoint')
+    const names = { spaceName: this.name, inviterName: this.me.name }
+    return encodeInviteLink({ relay, space: this.id, seed, index, role, expires, note, ...names }, base)
+  }
+
+  #relay(): RelayIdentity {
+    const { relay } = this.#sync.view
+    return { name: relay.name, key: relay.key, url: this.#sync.secrets.url }
+  }
+
+  /** Resolves once this device is admitted and has the log. @throws SealogError ERR_INVITE */
+  joined(signal?: AbortSignal): Promise<void> {
+    return this.#until(() => {
+      const [refused] = this.#problems.list().filter(({ code }) => code === 'ERR_INVITE' || code === 'ERR_UNAUTHORIZED')
+      if (refused !== undefined && this.#sync.secrets.admission !== undefined) {
+        throw new SealogError('ERR_INVITE', 'the invite was used, has expired or was revoked', { details: { reason: refused.message } })
+      }
+      return this.#sync.secrets.admission === undefined && this.#sync.isCurrent
+    }, signal)
+  }
+
+  on<Type extends keyof SpaceEvents>(
+    type: Type,
+    listener: (event: SpaceEvents[Type]) => void,
+    options?: ListenOptions,
+  ): Unsubscribe {
+    return this.#emitter.on(type, listener, options)
+  }
+
+  /** Flushes to the store; does not wait for the network. Idempotent. @throws SealogError ERR_STORE… */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#condition.changed()
+    this.#cancelRetry()
+    for (const handles of [...this.#handles.values()]) for (const handle of [...handles]) handle.close()
+    await this.#sync.close()
+    try {
+      await this.#documents.close()
+    } finally {
+      this.#emitter.clear()
+      this.#options.onClosed(this)
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  // -- Inside -----------------------------------------------------------------------------------------------------
+
+  /** The connection went up or down. */
+  connectionChanged(client: RelayClient, cause: SealogError | undefined): void {
+    if (client !== this.#options.client) return
+    if (cause !== undefined && cause.code !== 'ERR_OFFLINE') this.#problem('connection', cause)
+    else if (this.#options.client.state === 'online') this.#problems.clear('connection')
+    this.#onUpdate()
+  }
+
+  #problem(cause: string, error: SealogError): void {
+    const since = this.#options.environment.now()
+    const problem = this.#problems.add(cause, { code: error.code, message: error.message, since })
+    this.#emitter.emit('problem', { space: this, problem })
+  }
+
+  #onFlush(failure: SealogError | undefined): void {
+    if (failure === undefined) {
+      this.#storage = 'ok'
+      this.#problems.clear('store')
+      this.#sync.push()
+    } else {
+      this.#storage = failure.code === 'ERR_STORE_FULL' ? 'full' : 'failed'
+      this.#problem('store', failure)
+      this.#cancelRetry()
+      this.#cancelRetry = this.#options.environment.schedule(STORE_RETRY, () => {
+        void this.#documents.flush().catch(() => {})
+      })
+    }
+    this.#onUpdate()
+  }
+
+  #onEntries(entries: readonly VerifiedEntry[]): void {
+    let membersChanged = false
+    for (const entry of entries) {
+      if (entry.header.kind === 'control') membersChanged = true
+      const core = this.#documents.core(entry.header.document)
+      if (core?.actor === entry.actor) this.#provenIndex.set(entry.header.document, entry.index)
+    }
+    if (membersChanged) this.#emitter.emit('members', { space: this })
+  }
+
+  #onUpdate(): void {
+    this.#condition.changed()
+    if (this.#statusQueued) return
+    this.#statusQueued = true
+    queueMicrotask(() => {
+      this.#statusQueued = false
+      if (!this.#closed) this.#emitter.emit('status', { space: this, status: this.status })
+    })
+  }
+
+  #until(holds: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+    return this.#condition.until(() => {
+      this.#assertOpen()
+      return holds()
+    }, signal)
+  }
+
+  #wait<T>(options: WaitOptions, task: (signal: AbortSignal | undefined) => Promise<T>): Promise<T> {
+    assertWaitOptions(options)
+    const stop = new AbortController()
+    const limited = withLimits(this.#options.environment, options, task(stop.signal))
+    return limited.finally(() => stop.abort())
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new SealogError('ERR_CLOSED', 'the space was closed')
+  }
+
+  #assertWritable(): void {
+    const role = this.#ownRole()
+    if (roleNumber(role) < roleNumber('writer')) {
+      throw new SealogError('ERR_READ_ONLY', `a member of role ${role} cannot write`)
+    }
+  }
+}
+
+interface LoadedSpace {
+  readonly view: LogView
+  readonly note: Uint8Array | undefined
+  readonly secrets: SpaceSecrets
+}
+
+async function loadSpace({ id, store }: SpaceOptions): Promise<LoadedSpace> {
+  const secrets = await store.get(spaceKey(id, 'secrets'))
+  const stored = await loadView(store, id)
+  if (secrets === undefined || stored === undefined) {
+    throw new SealogError('ERR_UNKNOWN_SPACE', 'no space of this id is in the local store')
+  }
+  return { ...stored, secrets: decodeSecrets(secrets) }
+}

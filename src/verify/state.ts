@@ -1,0 +1,292 @@
+import { asArray, asBytes, asBytesUpTo, asOptional, asTuple, asUint, type Cbor, decodeCbor, encodeCbor, optional } from '../codec.ts'
+import { labelledHash } from '../crypto/hash.ts'
+import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type MemberId, memberIdOf } from '../ids.ts'
+import {
+  asEpochStart,
+  asHistory,
+  asPolicy,
+  asRelayIdentity,
+  asRole,
+  type EpochStart,
+  epochStartFields,
+  type History,
+  historyNumber,
+  type Policy,
+  policyFields,
+  type RelayIdentity,
+  relayIdentityFields,
+  type Role,
+  roleNumber,
+} from './control.ts'
+import { emptyMap, entriesOf, getAt, mapRoot, type StateMap, setAt } from './state-map.ts'
+
+/** One device that was ever admitted; its number is the number of the control entry that admitted it. */
+export interface DeviceRecord {
+  readonly signing: Uint8Array
+  readonly kem: Uint8Array
+  readonly member: MemberId
+  /** Admitted by an instant invite: may do nothing but join. */
+  readonly provisional: boolean
+  /** Number of the control entry that removed it. */
+  readonly removed: number | undefined
+  /** Sealed; empty for a provisional device. */
+  readonly name: Uint8Array
+}
+
+export interface MemberRecord {
+  readonly role: Role
+  readonly history: History
+  /** Sealed. */
+  readonly name: Uint8Array
+}
+
+/** An invite that nobody has used yet; its number is that of the provisional device. */
+export interface OpenInvite {
+  readonly member: MemberId
+  readonly role: Role
+  readonly history: History
+  readonly expires: number
+  readonly inviter: MemberId
+}
+
+/** What control entries fold to (DESIGN §4). */
+export interface ControlState {
+  /** Leaf hash of the genesis: the space's id, 32 bytes. */
+  readonly space: Uint8Array
+  readonly relay: RelayIdentity
+  readonly policy: Policy
+  /** Sealed. */
+  readonly spaceName: Uint8Array
+  readonly devices: ReadonlyMap<number, DeviceRecord>
+  readonly members: ReadonlyMap<MemberId, MemberRecord>
+  readonly invites: ReadonlyMap<number, OpenInvite>
+  readonly epochs: readonly EpochStart[]
+  /** Number of control entries so far: the number that the next one gets. */
+  readonly count: number
+  /** Leaf hash of the latest control entry. */
+  readonly head: Uint8Array
+}
+
+/** The latest of one actor's chain. */
+export interface ActorRecord {
+  readonly actor: ActorId
+  readonly device: number
+  readonly seq: number
+  readonly hash: Uint8Array
+  readonly epoch: number
+  readonly tag: Uint8Array
+  readonly seenSize: number
+  readonly retired: boolean
+}
+
+export interface DocumentRecord {
+  readonly document: DocumentId
+  /** Epoch of the document's first entry. */
+  readonly birthEpoch: number
+  readonly actors: StateMap<ActorRecord>
+}
+
+/** What the headers of entries `0 … size−1` fold to. Immutable: an update shares what it did not change. */
+export interface SpaceState {
+  readonly control: ControlState
+  readonly documents: StateMap<DocumentRecord>
+}
+
+const STATE_KEY = 'sealog/v1/state-key'
+
+/** Where a document or an actor stands in its map. @returns 32 bytes */
+export function stateKey(id: DocumentId | ActorId): Uint8Array {
+  return labelledHash(STATE_KEY, idBytes(id))
+}
+
+export function emptyActors(): StateMap<ActorRecord> {
+  return emptyMap(hashActor)
+}
+
+/** The state of a space whose genesis gave `control`. */
+export function initialState(control: ControlState): SpaceState {
+  return { control, documents: emptyMap(hashDocument) }
+}
+
+export function findDocument(state: SpaceState, document: DocumentId): DocumentRecord | undefined {
+  return getAt(state.documents, stateKey(document))
+}
+
+export function findActor(record: DocumentRecord, actor: ActorId): ActorRecord | undefined {
+  return getAt(record.actors, stateKey(actor))
+}
+
+/** @returns the same state with this actor's record in this document replaced */
+export function withActor(state: SpaceState, document: DocumentId, birthEpoch: number, actor: ActorRecord): SpaceState {
+  const before = findDocument(state, document) ?? { document, birthEpoch, actors: emptyActors() }
+  const record = { ...before, actors: setAt(before.actors, stateKey(actor.actor), actor) }
+  return { control: state.control, documents: setAt(state.documents, stateKey(document), record) }
+}
+
+/**
+ * The commitment that a checkpoint carries (DESIGN §5.2).
+ * @returns 32 bytes
+ */
+export function stateRoot(state: SpaceState): Uint8Array {
+  return labelledHash('sealog/v1/state', mapRoot(state.documents), hashControl(state.control))
+}
+
+export function documentsOf(state: SpaceState): Iterable<DocumentRecord> {
+  return valuesOf(state.documents)
+}
+
+export function actorsOf(record: DocumentRecord): Iterable<ActorRecord> {
+  return valuesOf(record.actors)
+}
+
+// -- Rows: how a state is kept, one row for the control state, one for each document and each actor --------------
+
+export function encodeControlState(control: ControlState): Uint8Array {
+  return encodeCbor([
+    control.space,
+    relayIdentityFields(control.relay),
+    policyFields(control.policy),
+    control.spaceName,
+    [...control.devices].map(([number, device]) => [
+      number,
+      device.signing,
+      device.kem,
+      idBytes(device.member),
+      device.provisional ? 1 : 0,
+      optional(device.removed, removed => removed),
+      device.name,
+    ]),
+    [...control.members].map(([member, record]) => [
+      idBytes(member),
+      roleNumber(record.role),
+      historyNumber(record.history),
+      record.name,
+    ]),
+    [...control.invites].map(([number, invite]) => [
+      number,
+      idBytes(invite.member),
+      roleNumber(invite.role),
+      historyNumber(invite.history),
+      invite.expires,
+      idBytes(invite.inviter),
+    ]),
+    control.epochs.map(epochStartFields),
+    control.count,
+    control.head,
+  ])
+}
+
+/** @throws SealogError ERR_MALFORMED, ERR_LIMIT, ERR_UPGRADE */
+export function decodeControlState(bytes: Uint8Array): ControlState {
+  const fields = asTuple(decodeCbor(bytes, MAX_ROW_LENGTH), 10, 'control state')
+  return {
+    space: asBytes(fields[0], 32, 'space'),
+    relay: asRelayIdentity(fields[1]),
+    policy: asPolicy(fields[2]),
+    spaceName: asBytesUpTo(fields[3], 512, 'space name'),
+    devices: new Map(rows(fields[4], 7, 'devices').map(row => [asUint(row[0], 'device'), asDevice(row)])),
+    members: new Map(rows(fields[5], 4, 'members').map(row => [memberIdOf(asBytes(row[0], 16, 'member')), asMember(row)])),
+    invites: new Map(rows(fields[6], 6, 'invites').map(row => [asUint(row[0], 'invite'), asInvite(row)])),
+    epochs: asArray(fields[7], MAX_ROWS, 'epochs').map(asEpochStart),
+    count: asUint(fields[8], 'control count'),
+    head: asBytes(fields[9], 32, 'control head'),
+  }
+}
+
+export function encodeActorRecord(record: ActorRecord): Uint8Array {
+  return encodeCbor([
+    idBytes(record.actor),
+    record.device,
+    record.seq,
+    record.hash,
+    record.epoch,
+    record.tag,
+    record.seenSize,
+    record.retired ? 1 : 0,
+  ])
+}
+
+/** @throws SealogError ERR_MALFORMED, ERR_LIMIT */
+export function decodeActorRecord(bytes: Uint8Array): ActorRecord {
+  const fields = asTuple(decodeCbor(bytes, 256), 8, 'actor record')
+  return {
+    actor: actorIdOf(asBytes(fields[0], 16, 'actor')),
+    device: asUint(fields[1], 'device'),
+    seq: asUint(fields[2], 'seq'),
+    hash: asBytes(fields[3], 32, 'hash'),
+    epoch: asUint(fields[4], 'epoch'),
+    tag: asBytes(fields[5], 32, 'tag'),
+    seenSize: asUint(fields[6], 'seenSize'),
+    retired: asUint(fields[7], 'retired', 1) === 1,
+  }
+}
+
+/** Of a document only what its actors do not say. */
+export function encodeDocumentRecord(record: DocumentRecord): Uint8Array {
+  return encodeCbor([idBytes(record.document), record.birthEpoch])
+}
+
+/** @throws SealogError ERR_MALFORMED, ERR_LIMIT */
+export function decodeDocumentRecord(bytes: Uint8Array): DocumentRecord {
+  const fields = asTuple(decodeCbor(bytes, 256), 2, 'document record')
+  return {
+    document: documentIdOf(asBytes(fields[0], 16, 'document')),
+    birthEpoch: asUint(fields[1], 'birth epoch'),
+    actors: emptyActors(),
+  }
+}
+
+const MAX_ROWS = 100_000
+const MAX_ROW_LENGTH: number = 256 * 1024 * 1024
+
+function hashActor(record: ActorRecord): Uint8Array {
+  return labelledHash('sealog/v1/actor-record', encodeActorRecord(record))
+}
+
+function hashDocument(record: DocumentRecord): Uint8Array {
+  return labelledHash('sealog/v1/document-record', encodeDocumentRecord(record), mapRoot(record.actors))
+}
+
+/** Control states are immutable and change rarely, while the state root is due with every batch. */
+const controlHashes = new WeakMap<ControlState, Uint8Array>()
+
+function hashControl(control: ControlState): Uint8Array {
+  const known = controlHashes.get(control)
+  if (known !== undefined) return known
+  const hash = labelledHash('sealog/v1/control-state', encodeControlState(control))
+  controlHashes.set(control, hash)
+  return hash
+}
+
+function* valuesOf<T>(map: StateMap<T>): Iterable<T> {
+  for (const [, value] of entriesOf(map)) yield value
+}
+
+function rows(item: Cbor | undefined, arity: number, what: string): readonly (readonly Cbor[])[] {
+  return asArray(item, MAX_ROWS, what).map(row => asTuple(row, arity, what))
+}
+
+function asDevice(row: readonly Cbor[]): DeviceRecord {
+  return {
+    signing: asBytes(row[1], 32, 'signing key'),
+    kem: asBytes(row[2], 1216, 'KEM key'),
+    member: memberIdOf(asBytes(row[3], 16, 'member')),
+    provisional: asUint(row[4], 'provisional', 1) === 1,
+    removed: asOptional(row[5], 'removed', asUint),
+    name: asBytesUpTo(row[6], 512, 'device name'),
+  }
+}
+
+function asMember(row: readonly Cbor[]): MemberRecord {
+  return { role: asRole(row[1]), history: asHistory(row[2]), name: asBytesUpTo(row[3], 512, 'member name') }
+}
+
+function asInvite(row: readonly Cbor[]): OpenInvite {
+  return {
+    member: memberIdOf(asBytes(row[1], 16, 'member')),
+    role: asRole(row[2]),
+    history: asHistory(row[3]),
+    expires: asUint(row[4], 'expires'),
+    inviter: memberIdOf(asBytes(row[5], 16, 'inviter')),
+  }
+}
