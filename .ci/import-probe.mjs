@@ -5,8 +5,6 @@ const effects = new Set()
 function surroundings() {
   const found = new Map()
   for (const name of Reflect.ownKeys(globalThis)) {
-    // Node loads some of its globals when they are first read, and replaces them then.
-    void globalThis[name]
     const descriptor = Reflect.getOwnPropertyDescriptor(globalThis, name)
     found.set(String(name), descriptor.value ?? descriptor.get)
     if (typeof descriptor.value !== 'function') continue
@@ -25,6 +23,10 @@ function surroundings() {
   return found
 }
 
+function countListeners() {
+  return process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
+}
+
 function watch(holder, name, label) {
   const original = holder[name]
   const replacement = new Proxy(original ?? class {}, {
@@ -40,6 +42,10 @@ function watch(holder, name, label) {
   Object.defineProperty(holder, name, { value: replacement, writable: true, configurable: true })
 }
 
+// Node loads some of its globals when they are first read: that is over before anything is watched.
+for (const name of Reflect.ownKeys(globalThis)) void globalThis[name]
+await new Promise(resolve => setTimeout(resolve, 50))
+
 for (const name of ['fetch', 'WebSocket', 'BroadcastChannel', 'Worker', 'MessageChannel']) watch(globalThis, name, name)
 for (const name of ['setTimeout', 'setInterval', 'setImmediate']) watch(globalThis, name, name)
 for (const name of ['compile', 'instantiate', 'Module', 'Instance']) watch(WebAssembly, name, `WebAssembly.${name}`)
@@ -52,12 +58,15 @@ Object.defineProperty(globalThis, 'indexedDB', {
 })
 
 const before = surroundings()
+const listeners = countListeners()
 effects.clear()
-const listeners = process.eventNames().length
 await import(process.argv[2])
-for (const [name, value] of surroundings()) if (!Object.is(before.get(name), value)) effects.add(`changed ${name}`)
-if (process.eventNames().length !== listeners) effects.add('listens to the process')
-for (const resource of process.getActiveResourcesInfo()) {
-  if (!/^(PipeWrap|TTYWrap|FSReqPromise|FileHandle|CloseReq)$/.test(resource)) effects.add(`keeps ${resource}`)
+await new Promise(resolve => queueMicrotask(resolve))
+const resources = process.getActiveResourcesInfo()
+const during = [...effects]
+for (const [name, value] of surroundings()) if (!Object.is(before.get(name), value)) during.push(`changed ${name}`)
+if (countListeners() !== listeners) during.push('listens to the process')
+for (const resource of resources) {
+  if (!/^(PipeWrap|TTYWrap|FSReqPromise|FileHandle|CloseReq)$/.test(resource)) during.push(`keeps ${resource}`)
 }
-console.log(effects.size === 0 ? 'quiet' : [...effects].join(', '))
+console.log(during.length === 0 ? 'quiet' : during.join(', '))

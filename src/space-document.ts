@@ -85,8 +85,9 @@ export class SpaceDocument<T = Record<string, unknown>> {
     return this.#core.heads()
   }
 
+  /** Is there content? A document that the directory lists may still be on its way. */
   isReady(): boolean {
-    return !this.#closed
+    return !this.#closed && this.#core.heads().length > 0
   }
 
   /**

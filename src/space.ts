@@ -5,7 +5,7 @@ import type { DocumentCore } from './crdt/document-core.ts'
 import { DocumentSet } from './crdt/document-set.ts'
 import { encodeInviteLink, inviteKeys } from './crdt/invite-link.ts'
 import { inviteBody, joinBody, openInvite, openName } from './crdt/membership.ts'
-import { type Problem, Problems } from './crdt/problems.ts'
+import { addStopped, type Problem, Problems } from './crdt/problems.ts'
 import { loadView, spaceKey } from './crdt/rows.ts'
 import { decodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
 import { SpaceSync } from './crdt/space-sync.ts'
@@ -75,7 +75,7 @@ export class Space {
   readonly id: SpaceId
   readonly #options: SpaceOptions
   readonly #documents: DocumentSet
-  readonly #problems = new Problems()
+  readonly #problems = new Problems(problem => this.#emitter.emit('problem', { space: this, problem }))
   readonly #emitter = new Emitter<SpaceEvents>()
   readonly #condition = new Condition()
   readonly #handles = new Map<DocumentId, Set<SpaceDocument<unknown>>>()
@@ -98,7 +98,6 @@ export class Space {
       onChanged: (document, batch, source) => this.#onChanged(document, batch, source),
       onFlush: failure => this.#onFlush(failure),
     })
-    const { admission } = loaded.secrets
     const space = idBytes(options.id)
     this.#sync = new SpaceSync({
       space: options.id,
@@ -111,10 +110,7 @@ export class Space {
       view: loaded.view,
       secrets: loaded.secrets,
       note: loaded.note,
-      openInvite: body => {
-        if (admission?.type !== 'join') throw new SealogError('ERR_INVITE', 'not invited')
-        return openInvite(body, space, admission.provisional)
-      },
+      openInvite: (body, provisional) => openInvite(body, space, provisional),
       joinBody: keys =>
         joinBody({
           space,
@@ -124,6 +120,7 @@ export class Space {
           names: { member: loaded.secrets.memberName, device: loaded.secrets.deviceName },
           random: environment.random,
         }),
+      onStore: failure => this.#onStore(failure),
       onUpdate: () => this.#onUpdate(),
       onEntries: entries => this.#onEntries(entries),
     })
@@ -134,6 +131,11 @@ export class Space {
     const space = new Space(options, await loadSpace(options))
     await space.#documents.load()
     await space.#documents.open(DIRECTORY_DOCUMENT)
+    for (const meta of space.#documents.metas()) {
+      for (const [actor, stopped] of meta.stopped) {
+        addStopped(space.#problems, meta.document, actor, stopped, options.environment.now())
+      }
+    }
     space.#sync.start()
     return space
   }
@@ -184,7 +186,7 @@ export class Space {
     return {
       connection: this.#sync.isPaused ? 'paused' : this.#options.client.state,
       local: { unsaved, pending, sequenced: this.#sync.inFlight },
-      confirmed: { size: this.#sync.view.range.size, at: this.#sync.confirmedAt },
+      confirmed: { size: this.#sync.view.range.size, at: this.#sync.view.head?.time },
       trust: 'verified',
       storage: this.#storage,
       halted: this.#sync.halted,
@@ -396,11 +398,10 @@ export class Space {
   /** Resolves once this device is admitted and has the log. @throws SealogError ERR_INVITE */
   joined(signal?: AbortSignal): Promise<void> {
     return this.#until(() => {
-      const [refused] = this.#problems.list().filter(({ code }) => code === 'ERR_INVITE' || code === 'ERR_UNAUTHORIZED')
-      if (refused !== undefined && this.#sync.secrets.admission !== undefined) {
-        throw new SealogError('ERR_INVITE', 'the invite was used, has expired or was revoked', { details: { reason: refused.message } })
-      }
-      return this.#sync.secrets.admission === undefined && this.#sync.isCurrent
+      if (this.#sync.secrets.admission === undefined) return this.#sync.isCurrent
+      const refused = this.#problems.list().find(({ code }) => code === 'ERR_INVITE')
+      if (refused !== undefined) throw new SealogError('ERR_INVITE', refused.message)
+      return false
     }, signal)
   }
 
@@ -444,15 +445,19 @@ export class Space {
 
   #problem(cause: string, error: SealogError): void {
     const since = this.#options.environment.now()
-    const problem = this.#problems.add(cause, { code: error.code, message: error.message, since })
-    this.#emitter.emit('problem', { space: this, problem })
+    this.#problems.add(cause, { code: error.code, message: error.message, since })
   }
 
   #onFlush(failure: SealogError | undefined): void {
+    this.#onStore(failure)
+    if (failure === undefined) this.#sync.push()
+    this.#onUpdate()
+  }
+
+  #onStore(failure: SealogError | undefined): void {
     if (failure === undefined) {
       this.#storage = 'ok'
       this.#problems.clear('store')
-      this.#sync.push()
     } else {
       this.#storage = failure.code === 'ERR_STORE_FULL' ? 'full' : 'failed'
       this.#problem('store', failure)
@@ -461,7 +466,6 @@ export class Space {
         void this.#documents.flush().catch(() => {})
       })
     }
-    this.#onUpdate()
   }
 
   #onEntries(entries: readonly VerifiedEntry[]): void {

@@ -274,12 +274,14 @@ export class DocumentSet {
   }
 
   /** Keeps that these rows did not apply, and drops them, so that the next opening is quick; inside `exclusive`. */
-  async refuse(document: DocumentId, refused: readonly RefusedRow[]): Promise<void> {
+  async refuse(
+    document: DocumentId,
+    refused: readonly RefusedRow[],
+  ): Promise<ReadonlyMap<ActorId, Stopped>> {
     const { store, space } = this.#options
     const meta = this.meta(document)
-    const stopped = new Map(meta.stopped)
-    for (const [actor, stop] of this.#stops(refused)) if (!stopped.has(actor)) stopped.set(actor, stop)
-    const next = { ...meta, stopped }
+    const stops = this.#stops(refused)
+    const next = { ...meta, stopped: new Map([...stops, ...meta.stopped]) }
     this.#metas.set(document, next)
     const indices = new Set(refused.map(({ row }) => row.index))
     const prefix = documentKey(space, 'file', document, '')
@@ -290,6 +292,7 @@ export class DocumentSet {
       })
       .map(([key]) => key)
     await store.commit({ puts: [[documentKey(space, 'meta', document), encodeMeta(next)]], deletes })
+    return stops
   }
 
   /**

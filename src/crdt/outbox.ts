@@ -11,6 +11,8 @@ import { type SealContext, type SealedEntry, sealChanges, sealControl, sealRetir
 /** What one push carries at most, so that it stays in one frame with room for framing, in bytes. */
 const PUSH_BUDGET: number = 700 * 1024
 const PUSH_ENTRIES = 256
+/** Own changes of one document that are packed at a time. */
+const PUSH_CHANGES = 32_768
 
 /** A control entry that waits for its turn. */
 export interface ControlRequest {
@@ -78,7 +80,7 @@ async function sealDocument(
   const { incarnation, clonedAt } = documents.meta(document)
   if (incarnation === undefined || !hasPending(context, documents, core)) return []
   if (clonedAt !== undefined) return [await sealRetire(context, document, incarnation)]
-  const payloads = buildChangesPayloads(Automerge.getBackend(core.doc), core.pending(), {
+  const payloads = buildChangesPayloads(Automerge.getBackend(core.doc), core.pending().slice(0, PUSH_CHANGES), {
     actor: core.actor,
     previousHash: core.tip?.hash,
   })

@@ -1,33 +1,30 @@
-import { concat, toHex } from '../bytes.ts'
+import { toHex } from '../bytes.ts'
 import { assertCommits } from '../crypto/epoch.ts'
-import { nobleSigningKey } from '../crypto/sign-backend.ts'
 import type { SignatureVerifier, SigningKey } from '../crypto/sign.ts'
+import { nobleSigningKey } from '../crypto/sign-backend.ts'
 import type { Environment } from '../environment.ts'
-import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
-import type { DocumentId, MemberId, SpaceId } from '../ids.ts'
-import { authenticationInput } from '../relay/authentication.ts'
-import { type ChannelEvents, jittered, type RelayClient, type Session } from '../relay/client.ts'
-import type { BodyPart, Received, Reject, Sync } from '../relay/messages.ts'
+import { asSealogError, SealogError } from '../errors.ts'
+import type { MemberId, SpaceId } from '../ids.ts'
+import { jittered, type RelayClient } from '../relay/client.ts'
+import type { Sync } from '../relay/messages.ts'
 import { assertChecks } from '../verify/check.ts'
-import { decodeHeader, INLINE_BODY_LENGTH } from '../verify/entry.ts'
-import { advance, type Batch, type BatchEntry, isCurrent, type LogView, type VerifiedEntry } from '../verify/log.ts'
+import { type Advanced, advance, isCurrent, type LogView, type VerifiedEntry } from '../verify/log.ts'
 import { absorb } from './absorb.ts'
 import type { DocumentSet } from './document-set.ts'
 import { type ControlRequest, hasPending, type PushPlan, planPush } from './outbox.ts'
-import type { Problems } from './problems.ts'
+import { addStopped, type Problems } from './problems.ts'
 import { spaceKey } from './rows.ts'
-import type { SealContext, SealedEntry } from './seal.ts'
+import type { SealContext } from './seal.ts'
 import { type DeviceSecrets, encodeSecrets, SpaceKeys, type SpaceSecrets } from './secrets.ts'
+import { type Opening, SpaceChannel } from './space-channel.ts'
 import type { ReplicaStore } from './store.ts'
 
 /** Own changes are gathered this long before they go out, in milliseconds. */
 const GATHER = 15
-/** Delay before a space is opened again after something did not verify, in milliseconds; doubles up to the last. */
-const FIRST_RETRY = 200
-const LAST_RETRY = 30_000
-/** A quiet connection is asked for a fresh checkpoint this often, and given up this long after. */
-const HEARTBEAT = 25_000
-const HEARTBEAT_TIMEOUT = 15_000
+/** Delay after a push that was refused, in milliseconds: because others were faster; for a while; for good. */
+const RETRY_STALE = 100
+const RETRY_SOON = 1_000
+const RETRY_LATE = 30_000
 
 export interface SpaceSyncOptions {
   readonly space: SpaceId
@@ -41,9 +38,11 @@ export interface SpaceSyncOptions {
   readonly note: Uint8Array | undefined
   readonly secrets: SpaceSecrets
   /** Opens the wrap of the invite in this control body. @returns `S_e` */
-  readonly openInvite: (body: Uint8Array) => Uint8Array
+  readonly openInvite: (body: Uint8Array, provisional: DeviceSecrets) => Uint8Array
   /** Builds the clear body of the own `join`. */
   readonly joinBody: (keys: SpaceKeys) => Uint8Array
+  /** The store failed, or works again. */
+  readonly onStore: (failure: SealogError | undefined) => void
   /** Something that `status` or a waiting caller looks at changed. */
   readonly onUpdate: () => void
   /** Entries were applied; what they changed is visible. */
@@ -51,8 +50,8 @@ export interface SpaceSyncOptions {
 }
 
 interface InFlight {
-  readonly ref: number
   readonly plan: PushPlan
+  /** Leaf hashes, in hex, of the entries that did not come back yet. */
   readonly waiting: Set<string>
 }
 
@@ -62,31 +61,21 @@ interface InFlight {
  */
 export class SpaceSync {
   readonly #options: SpaceSyncOptions
+  readonly #channel: SpaceChannel
   #view: LogView
   #note: Uint8Array | undefined
   #secrets: SpaceSecrets
   #keys: SpaceKeys
-  #confirmedAt: number | undefined
-  #session: Session | undefined
-  /** Grows whenever messages under way lose their meaning. */
-  #generation = 0
-  #openRef = 0
-  #genesisRef = 0
-  #live = false
-  #closed = false
-  #paused = false
   #halted: SealogError | undefined
-  #retries = 0
+  #paused = false
+  #closed = false
+  /** The provisional device was refused although its join may have been accepted: then the own one is known. */
+  #provisionalRefused = false
   #inFlight: InFlight | undefined
-  #pushTimer: (() => void) | undefined
   #pumping = false
   #blockedUntil = 0
-  #queue: Promise<void> = Promise.resolve()
-  #retryTimer: () => void = () => {}
-  #heartbeatTimer: () => void = () => {}
+  #cancelPump: (() => void) | undefined
   readonly #controls: ControlRequest[] = []
-  readonly #requests = new Map<number, { resolve(m: BodyPart | Received): void; reject(error: SealogError): void }>()
-  readonly #barriers = new Map<number, { resolve(): void; reject(error: SealogError): void }>()
 
   constructor(options: SpaceSyncOptions) {
     this.#options = options
@@ -94,7 +83,20 @@ export class SpaceSync {
     this.#note = options.note
     this.#secrets = options.secrets
     this.#keys = new SpaceKeys(options.secrets.epochs)
-    this.#confirmedAt = options.view.head?.time
+    this.#channel = new SpaceChannel({
+      space: options.space,
+      client: options.client,
+      environment: options.environment,
+      opening: () => this.#opening(),
+      onSync: message => this.#onSync(message),
+      onOpenRefused: error => this.#onOpenRefused(error),
+      onReset: () => {
+        this.#inFlight = undefined
+        this.#pumping = false
+        options.onUpdate()
+      },
+      onFault: error => this.#onFault(error),
+    })
   }
 
   get view(): LogView {
@@ -110,24 +112,13 @@ export class SpaceSync {
     return this.#secrets
   }
 
-  /** The member that this device belongs to, as the log says; before it does, as it was meant to be. */
-  get member(): MemberId {
-    const number = this.#deviceNumber(this.#secrets.device)
-    const record = number === undefined ? undefined : this.#view.state?.control.devices.get(number)
-    return record?.member ?? this.#secrets.member
-  }
-
   get keys(): SpaceKeys {
     return this.#keys
   }
 
-  get confirmedAt(): number | undefined {
-    return this.#confirmedAt
-  }
-
   /** Connected, authenticated, and every entry of the relay's log is here. */
   get isCurrent(): boolean {
-    return this.#live && isCurrent(this.#view)
+    return this.#channel.isLive && isCurrent(this.#view)
   }
 
   get isPaused(): boolean {
@@ -139,7 +130,7 @@ export class SpaceSync {
     return this.#halted
   }
 
-  /** Own entries that are in the log but whose batch is not complete yet, or that wait for their place. */
+  /** Number of own entries that were sent and have not come back. */
   get inFlight(): number {
     return this.#inFlight?.waiting.size ?? 0
   }
@@ -153,44 +144,48 @@ export class SpaceSync {
     return true
   }
 
+  /** The member that this device belongs to, as the log says; before it does, as it was meant to be. */
+  get member(): MemberId {
+    const number = this.#deviceNumber(this.#secrets.device)
+    const record = number === undefined ? undefined : this.#view.state?.control.devices.get(number)
+    return record?.member ?? this.#secrets.member
+  }
+
   start(): void {
-    const events: ChannelEvents = {
-      onUp: session => this.#onUp(session),
-      onMessage: message => this.#onMessage(message),
-      onDown: cause => this.#onDown(cause),
-    }
-    this.#options.client.attach(this.#options.space, events)
+    this.#channel.start()
   }
 
   pause(): void {
-    if (this.#paused) return
     this.#paused = true
-    this.#options.client.detach(this.#options.space)
-    this.#onDown(undefined)
+    this.#channel.stop()
   }
 
   resume(): void {
-    if (!this.#paused || this.#closed) return
     this.#paused = false
-    this.start()
+    if (this.#halted === undefined && !this.#closed) this.#channel.start()
   }
 
   /** Ends everything under way; nothing that is half done becomes visible. */
   async close(): Promise<void> {
-    if (this.#closed) return
     this.#closed = true
-    this.#options.client.detach(this.#options.space)
-    this.#onDown(undefined)
+    this.#cancelPump?.()
+    this.#channel.stop()
     const closed = new SealogError('ERR_CLOSED', 'the space was closed')
     for (const request of this.#controls.splice(0)) request.reject(closed)
-    await this.#queue
+    await this.#channel.idle()
   }
 
-  /** Own changes are in the store: they go out soon, together with what else comes until then. */
+  /** Resolves when everything the relay had when this was called is applied. @throws SealogError ERR_OFFLINE */
+  barrier(): Promise<void> {
+    return this.#channel.barrier()
+  }
+
+  /** Something may be ready to go: it does soon, together with what else comes until then. */
   push(): void {
-    if (this.#pushTimer !== undefined || this.#closed) return
-    this.#pushTimer = this.#options.environment.schedule(GATHER, () => {
-      this.#pushTimer = undefined
+    if (this.#cancelPump !== undefined || this.#closed) return
+    const delay = Math.max(GATHER, this.#blockedUntil - this.#options.environment.now())
+    this.#cancelPump = this.#options.environment.schedule(delay, () => {
+      this.#cancelPump = undefined
       this.#pump()
     })
   }
@@ -203,78 +198,46 @@ export class SpaceSync {
     })
   }
 
-  /** Resolves when everything the relay had when this was called is applied. @throws SealogError ERR_OFFLINE */
-  barrier(): Promise<void> {
-    if (!this.#live) return Promise.reject(new SealogError('ERR_OFFLINE', 'not connected'))
-    return new Promise((resolve, reject) => {
-      const ref = this.#options.client.nextRef()
-      this.#barriers.set(ref, { resolve, reject })
-      this.#options.client.send({ type: 'pull', ref, space: this.#options.space })
-    })
+  // -- The conversation -------------------------------------------------------------------------------------------
+
+  #opening(): Opening {
+    const { admission, epochs } = this.#secrets
+    const genesis = admission?.type === 'genesis' && this.#view.state === undefined ? admission.entry : undefined
+    // As long as nothing can be read, only the end of the log is asked for: the invite's secret comes first.
+    const from = epochs.length === 0 ? (this.#view.anchors.at(-1)?.size ?? 0) : this.#view.range.size
+    return { signer: signerOf(this.#device()), from, genesis }
   }
 
-  // -- The connection ---------------------------------------------------------------------------------------------
-
-  #onUp(session: Session): void {
-    this.#session = session
-    this.#open()
-  }
-
-  #onDown(cause: SealogError | undefined): void {
-    this.#session = undefined
-    this.#reset(cause)
-    this.#options.onUpdate()
-  }
-
-  /** Forgets whatever was under way. */
-  #reset(cause: SealogError | undefined): void {
-    this.#generation++
-    this.#live = false
-    this.#inFlight = undefined
-    this.#retryTimer()
-    this.#heartbeatTimer()
-    const offline = cause ?? new SealogError('ERR_OFFLINE', 'connection closed')
-    for (const request of this.#requests.values()) request.reject(offline)
-    for (const barrier of this.#barriers.values()) barrier.reject(offline)
-    this.#requests.clear()
-    this.#barriers.clear()
-  }
-
-  /** Asks for the log from where this replica is; before an invite's secret is known, for that first. */
-  #open(): void {
-    this.#reset(undefined)
-    const session = this.#session
-    if (session === undefined || this.#closed || this.#halted !== undefined) return
-    const generation = this.#generation
-    const { client, space } = this.#options
+  #onOpenRefused(error: SealogError): boolean {
     const { admission } = this.#secrets
-    if (admission?.type === 'genesis' && this.#view.state === undefined) {
-      this.#genesisRef = client.nextRef()
-      client.send({ type: 'push', ref: this.#genesisRef, space, entries: [admission.entry] })
+    if (error.code !== 'ERR_UNAUTHORIZED' || admission?.type !== 'join') return false
+    if (admission.body !== undefined && !this.#provisionalRefused) {
+      this.#provisionalRefused = true
+      this.#channel.open()
+    } else {
+      this.#provisionalRefused = false
+      this.#channel.fault(new SealogError('ERR_INVITE', 'the invite was used already, or revoked'))
     }
-    const lacksSecret = this.#secrets.epochs.length === 0
-    const from = lacksSecret ? (this.#view.anchors.at(-1)?.size ?? 0) : this.#view.range.size
-    const signer = this.#signer()
-    const input = authenticationInput(session.relay, session.challenge, space, signer.publicKey)
-    signer.sign(input).then(
-      signature => {
-        if (generation !== this.#generation) return
-        this.#openRef = client.nextRef()
-        client.send({ type: 'open', ref: this.#openRef, space, from, device: signer.publicKey, signature })
-      },
-      error => this.#fault(asSealogError(error, 'ERR_KEY', 'cannot sign')),
-    )
+    return true
+  }
+
+  #onFault(error: SealogError): void {
+    const { problems, environment } = this.#options
+    const index = error.details.index === undefined ? {} : { index: error.details.index }
+    problems.add('sync', { code: error.code, message: error.message, since: environment.now(), ...index })
+    if (error.code.startsWith('ERR_STORE')) this.#options.onStore(error)
+    if (error.code === 'ERR_UPGRADE') {
+      this.#halted = error
+      this.#channel.stop()
+    }
+    this.#options.onUpdate()
   }
 
   /** The device that may speak at this point: before the own join is proven, the provisional one. */
   #device(): DeviceSecrets {
     const { admission, device } = this.#secrets
-    if (admission?.type !== 'join') return device
+    if (admission?.type !== 'join' || this.#provisionalRefused) return device
     return this.#deviceNumber(device) === undefined ? admission.provisional : device
-  }
-
-  #signer(): SigningKey {
-    return signerOf(this.#device())
   }
 
   #deviceNumber(device: DeviceSecrets): number | undefined {
@@ -285,182 +248,71 @@ export class SpaceSync {
     return undefined
   }
 
-  #onMessage(message: Sync | Reject | BodyPart | Received): void {
-    if (this.#closed) return
-    switch (message.type) {
-      case 'body-part':
-      case 'received':
-        this.#requests.get(message.ref)?.resolve(message)
-        this.#requests.delete(message.ref)
-        return
-      case 'sync':
-        if (!this.#live && message.ref !== this.#openRef) return
-        if (this.#secrets.epochs.length === 0) return this.#fetchSecret()
-        this.#live = true
-        this.#enqueue(() => this.#onSync(message))
-        return
-      case 'reject':
-        this.#onReject(message)
-    }
-  }
-
-  #enqueue(task: () => Promise<void>): void {
-    const generation = this.#generation
-    this.#queue = this.#queue.then(async () => {
-      if (generation !== this.#generation || this.#closed) return
-      try {
-        await task()
-      } catch (error) {
-        if (generation === this.#generation) this.#fault(asSealogError(error, 'ERR_STORE', 'sync failed'))
-      }
-    })
-  }
-
-  /**
-   * Something did not verify or could not be stored: nothing of it was kept. The space is opened anew after a
-   * back-off; what a relay says once is no more than a problem that is shown.
-   */
-  #fault(error: SealogError): void {
-    const { environment, client, problems, space } = this.#options
-    problems.add('sync', { code: error.code, message: error.message, since: environment.now(), ...indexOf(error) })
-    if (error.code === 'ERR_UPGRADE') this.#halted = error
-    client.send({ type: 'leave', space })
-    this.#reset(error)
-    const full = Math.min(LAST_RETRY, FIRST_RETRY * 2 ** this.#retries++)
-    this.#retryTimer = environment.schedule(jittered(environment, full), () => this.#open())
-    this.#options.onUpdate()
-  }
-
-  #onReject(reject: Reject): void {
-    const error = rejection(reject)
-    const request = this.#requests.get(reject.ref) ?? this.#barriers.get(reject.ref)
-    if (request !== undefined) {
-      this.#requests.delete(reject.ref)
-      this.#barriers.delete(reject.ref)
-      return request.reject(error)
-    }
-    // The genesis may have arrived before, its acknowledgement not: then the log will show it.
-    const genesisRefused = reject.ref === this.#genesisRef && error.code !== 'ERR_SPACE_EXISTS'
-    if (genesisRefused || reject.ref === this.#openRef || (reject.ref === 0 && this.#live)) return this.#fault(error)
-    if (this.#inFlight?.ref === reject.ref) this.#enqueue(() => this.#onPushRejected(error, reject.position))
-  }
-
   // -- Inbound ----------------------------------------------------------------------------------------------------
 
   async #onSync(message: Sync): Promise<void> {
-    const generation = this.#generation
-    const batch = await this.#withLargeBodies(message.batch)
+    if (this.#secrets.epochs.length === 0) return this.#fetchSecret()
+    const { documents, problems } = this.#options
+    const over = this.#channel.guard()
+    const batch = await this.#channel.withLargeBodies(message.batch)
     const advanced = advance(this.#view, batch)
     await assertChecks(this.#options.verifier, advanced.checks)
-    if (generation !== this.#generation || this.#closed) return
+    if (over()) return
     this.#checkEpochs(advanced.view)
-    const retired = await this.#options.documents.exclusive(() => this.#absorb(advanced.view, advanced.entries, batch))
-    for (const document of retired) await this.#options.documents.carryOver(document)
-    this.#retries = 0
-    this.#options.problems.clear('sync')
-    this.#confirmedAt = advanced.view.head?.time
+    const retired = await documents.exclusive(() => this.#absorb(advanced, batch.note))
+    for (const document of retired) await documents.carryOver(document)
+    problems.clear('sync')
     this.#settlePush(advanced.entries)
     this.#options.onEntries(advanced.entries)
-    this.#barriers.get(message.ref)?.resolve()
-    this.#barriers.delete(message.ref)
+    if (!over()) this.#channel.sound(message)
+    if (this.#isAdmitted()) await this.#finishAdmission()
+    for (const core of documents.cores()) await documents.compactIfDue(core.document, false)
     this.#options.onUpdate()
-    if (generation !== this.#generation) return
-    this.#armHeartbeat()
-    if (this.#admitted()) await this.#finishAdmission()
-    for (const core of this.#options.documents.cores()) {
-      await this.#options.documents.compactIfDue(core.document, false)
-    }
     this.#pump()
   }
 
-  async #absorb(
-    view: LogView,
-    entries: readonly VerifiedEntry[],
-    batch: Batch,
-  ): Promise<readonly DocumentId[]> {
+  /** Makes a verified batch durable, then visible. @returns documents whose own actor is retired now */
+  async #absorb(advanced: Advanced, note: Uint8Array): Promise<ReturnType<typeof absorb>['retired']> {
     const { documents, store, problems, environment } = this.#options
-    const absorbed = absorb({ view, entries, checks: [] }, batch.note, documents, this.#keys)
+    const absorbed = absorb(advanced, note, documents, this.#keys)
     await store.commit({ puts: absorbed.puts, deletes: absorbed.deletes })
-    this.#view = view
-    this.#note = batch.note
+    this.#options.onStore(undefined)
+    this.#view = advanced.view
+    this.#note = note
     for (const { entry, stopped } of absorbed.stopped) {
-      problems.add(`actor/${entry.actor}`, {
-        code: stopped.code as ErrorCode,
-        message: `entry ${entry.index} by device ${entry.header.device} is ${stopped.reason}: nothing after it is applied`,
-        since: environment.now(),
-        document: entry.header.document,
-        actor: entry.actor,
-        index: entry.index,
-      })
+      addStopped(problems, entry.header.document, entry.actor, stopped, environment.now())
     }
     for (const [document, update] of absorbed.updates) {
       const refused = documents.applied(document, update)
-      if (refused.length > 0) await documents.refuse(document, refused)
+      if (refused.length === 0) continue
+      for (const [actor, stopped] of await documents.refuse(document, refused)) {
+        addStopped(problems, document, actor, stopped, environment.now())
+      }
     }
     return absorbed.retired
   }
 
   /** The secrets this replica holds are those that the log commits to. @throws SealogError ERR_KEY */
   #checkEpochs(view: LogView): void {
-    if (view.state === this.#view.state || view.state?.control.epochs === this.#view.state?.control.epochs) return
-    for (const [epoch, commitments] of (view.state?.control.epochs ?? []).entries()) {
+    const epochs = view.state?.control.epochs
+    if (epochs === this.#view.state?.control.epochs) return
+    for (const [epoch, commitments] of (epochs ?? []).entries()) {
       const secret = this.#secrets.epochs[epoch]
       if (secret !== undefined) assertCommits(secret, commitments)
     }
   }
 
-  async #withLargeBodies(batch: Batch): Promise<Batch> {
-    const entries: BatchEntry[] = []
-    for (const [offset, entry] of batch.entries.entries()) {
-      const length = entry.body === undefined ? decodeHeader(entry.header).bodyLength : 0
-      const body = length > INLINE_BODY_LENGTH ? await this.#fetchBody(batch.from + offset, length) : entry.body
-      entries.push({ ...entry, body })
-    }
-    return { ...batch, entries }
-  }
-
-  /** The body of one entry in parts; unverified. @param length in bytes, undefined: as much as comes */
-  async #fetchBody(index: number, length: number): Promise<Uint8Array> {
-    const parts: Uint8Array[] = []
-    for (let offset = 0; offset < length; ) {
-      const part = await this.#request(ref => ({ type: 'get-body', ref, space: this.#options.space, index, offset }))
-      if (part.type !== 'body-part' || part.offset !== offset || part.bytes.length === 0) {
-        throw new SealogError('ERR_BODY', `the relay did not serve the body of entry ${index}`)
-      }
-      parts.push(part.bytes)
-      offset += part.bytes.length
-    }
-    return concat(...parts)
-  }
-
-  #request(message: (ref: number) => Parameters<RelayClient['send']>[0]): Promise<BodyPart | Received> {
-    return new Promise((resolve, reject) => {
-      const ref = this.#options.client.nextRef()
-      this.#requests.set(ref, { resolve, reject })
-      this.#options.client.send(message(ref))
-    })
-  }
-
   // -- Admission --------------------------------------------------------------------------------------------------
 
   /** Before anything can be opened, the secret in the invite is needed; the log will prove that it is the right one. */
-  #fetchSecret(): void {
+  async #fetchSecret(): Promise<void> {
     const { admission } = this.#secrets
-    if (admission?.type !== 'join') return this.#fault(new SealogError('ERR_STORE_CORRUPT', 'a space without secrets'))
-    const { index } = admission
-    this.#openRef = 0
-    const fetched = this.#request(ref => ({ type: 'get-body', ref, space: this.#options.space, index, offset: 0 }))
-    fetched.then(
-      part => {
-        this.#enqueue(async () => {
-          if (part.type !== 'body-part') throw new SealogError('ERR_BODY', 'the relay did not serve the invite')
-          const secret = this.#options.openInvite(part.bytes)
-          await this.#keepSecrets({ ...this.#secrets, epochs: [secret] })
-          this.#open()
-        })
-      },
-      error => this.#fault(asSealogError(error, 'ERR_INVITE', 'the invite could not be fetched')),
-    )
+    if (admission?.type !== 'join') throw new SealogError('ERR_STORE_CORRUPT', 'a space without secrets')
+    const over = this.#channel.guard()
+    const secret = this.#options.openInvite(await this.#channel.bodyStart(admission.index), admission.provisional)
+    if (over()) return
+    await this.#keepSecrets({ ...this.#secrets, epochs: [secret] })
+    this.#channel.open()
   }
 
   async #keepSecrets(secrets: SpaceSecrets): Promise<void> {
@@ -471,16 +323,15 @@ export class SpaceSync {
   }
 
   /** The entry that admits this device is proven, but the secrets still hold what it took. */
-  #admitted(): boolean {
+  #isAdmitted(): boolean {
     const { admission, device } = this.#secrets
     return admission !== undefined && this.#deviceNumber(device) !== undefined
   }
 
   async #finishAdmission(): Promise<void> {
-    const wasProvisional = this.#secrets.admission?.type === 'join'
+    const asProvisional = this.#secrets.admission?.type === 'join' && !this.#provisionalRefused
     await this.#keepSecrets({ ...this.#secrets, admission: undefined })
-    this.#options.onUpdate()
-    if (wasProvisional) this.#open()
+    if (asProvisional) this.#channel.open()
   }
 
   /** The join, prepared once and kept, so that the keys it names are never lost. */
@@ -488,99 +339,69 @@ export class SpaceSync {
     const { admission } = this.#secrets
     if (admission?.type !== 'join' || this.#controls.length > 0) return
     const body = admission.body ?? this.#options.joinBody(this.#keys)
-    if (admission.body === undefined) {
-      await this.#keepSecrets({ ...this.#secrets, admission: { ...admission, body } })
-    }
-    this.#controls.push({
-      body: () => body,
-      incarnation: this.#secrets.incarnation,
-      resolve: () => {},
-      reject: () => {},
-    })
+    if (admission.body === undefined) await this.#keepSecrets({ ...this.#secrets, admission: { ...admission, body } })
+    const { incarnation } = this.#secrets
+    this.#controls.push({ body: () => body, incarnation, resolve: () => {}, reject: () => {} })
   }
 
   // -- Outbound ---------------------------------------------------------------------------------------------------
 
   #pump(): void {
     if (this.#pumping || this.#closed || !this.isCurrent || this.#inFlight !== undefined) return
-    const { environment } = this.#options
-    if (environment.now() < this.#blockedUntil) return
+    if (this.#options.environment.now() < this.#blockedUntil) return this.push()
     this.#pumping = true
-    this.#enqueue(async () => {
+    this.#channel.enqueue(async () => {
       try {
         await this.#pushNext()
       } finally {
         this.#pumping = false
       }
     })
-    // A task of a generation that ended never runs.
-    void this.#queue.then(() => {
-      this.#pumping = false
-    })
   }
 
   async #pushNext(): Promise<void> {
     if (!this.isCurrent || this.#inFlight !== undefined) return
-    const generation = this.#generation
+    const over = this.#channel.guard()
     await this.#queueJoin()
     const context = this.#sealContext()
     if (context === undefined) return
     const plan = await planPush(context, this.#options.documents, this.#controls)
-    if (plan.entries.length === 0 || generation !== this.#generation) return
-    const ref = this.#options.client.nextRef()
-    this.#inFlight = { ref, plan, waiting: new Set(plan.entries.map(entry => toHex(entry.hash))) }
+    if (plan.entries.length === 0 || over()) return
+    this.#inFlight = { plan, waiting: new Set(plan.entries.map(entry => toHex(entry.hash))) }
     this.#options.onUpdate()
-    void this.#send(ref, plan.entries).catch(error => {
-      if (generation === this.#generation) this.#fault(asSealogError(error, 'ERR_OFFLINE', 'push failed'))
-    })
+    // Not awaited: answers come through the same queue.
+    void this.#channel
+      .push(plan.entries, (error, position) => this.#onPushRefused(error, position))
+      .catch(error => {
+        if (!over()) this.#channel.fault(asSealogError(error, 'ERR_OFFLINE', 'push failed'))
+      })
   }
 
   #sealContext(): SealContext | undefined {
     const secrets = this.#device()
     const device = this.#deviceNumber(secrets)
     if (device === undefined) return undefined
-    const signer = signerOf(secrets)
-    return { view: this.#view, keys: this.#keys, signer, device, random: this.#options.environment.random }
-  }
-
-  async #send(ref: number, entries: readonly SealedEntry[]): Promise<void> {
-    const { client, space } = this.#options
-    for (const entry of entries) if (entry.body.length > INLINE_BODY_LENGTH) await this.#upload(entry)
-    const inline = entries.map(({ header, signature, body }) => ({
-      header,
-      signature,
-      body: body.length > INLINE_BODY_LENGTH ? undefined : body,
-    }))
-    client.send({ type: 'push', ref, space, entries: inline })
-  }
-
-  async #upload({ header, body }: SealedEntry): Promise<void> {
-    const hash = decodeHeader(header).bodyHash
-    for (let offset = 0; offset < body.length; offset += INLINE_BODY_LENGTH) {
-      const bytes = body.subarray(offset, offset + INLINE_BODY_LENGTH)
-      const { space } = this.#options
-      await this.#request(ref => ({ type: 'put-body', ref, space, hash, length: body.length, offset, bytes }))
-    }
+    const { random } = this.#options.environment
+    return { view: this.#view, keys: this.#keys, signer: signerOf(secrets), device, random }
   }
 
   /** Own entries that came back proven. */
   #settlePush(entries: readonly VerifiedEntry[]): void {
     const push = this.#inFlight
     if (push === undefined) return
+    const { control } = push.plan
     for (const entry of entries) {
       const hash = toHex(entry.hash)
-      if (!push.waiting.delete(hash)) continue
-      if (push.plan.control?.hash !== hash) continue
-      this.#controls.splice(this.#controls.indexOf(push.plan.control.request), 1)
-      push.plan.control.request.resolve(entry.index)
+      if (!push.waiting.delete(hash) || control?.hash !== hash) continue
+      this.#controls.splice(this.#controls.indexOf(control.request), 1)
+      control.request.resolve(entry.index)
     }
-    if (push.waiting.size === 0) {
-      this.#inFlight = undefined
-      this.#options.problems.clear('push')
-    }
+    if (push.waiting.size > 0) return
+    this.#inFlight = undefined
+    this.#options.problems.clear('push')
   }
 
-  async #onPushRejected(error: SealogError, position: number): Promise<void> {
+  #onPushRefused(error: SealogError, position: number): void {
     const push = this.#inFlight
     this.#inFlight = undefined
     if (push === undefined) return
@@ -592,22 +413,10 @@ export class SpaceSync {
       this.#controls.splice(this.#controls.indexOf(control.request), 1)
       control.request.reject(error)
     }
-    const full = stale ? 100 : Math.max(error.details.retryAfter ?? 0, error.retryable ? 1000 : LAST_RETRY)
-    this.#blockedUntil = environment.now() + jittered(environment, full)
-    environment.schedule(this.#blockedUntil - environment.now() + 1, () => this.#pump())
+    const delay = stale ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
+    this.#blockedUntil = environment.now() + jittered(environment, Math.max(delay, error.details.retryAfter ?? 0))
     this.#options.onUpdate()
-  }
-
-  #armHeartbeat(): void {
-    const { environment, client } = this.#options
-    this.#heartbeatTimer()
-    this.#heartbeatTimer = environment.schedule(HEARTBEAT, () => {
-      const answered = this.barrier()
-      this.#heartbeatTimer = environment.schedule(HEARTBEAT_TIMEOUT, () => {
-        client.reconnect(new SealogError('ERR_OFFLINE', 'the relay no longer answers'))
-      })
-      answered.catch(() => {})
-    })
+    this.push()
   }
 }
 
@@ -618,13 +427,4 @@ function signerOf(device: DeviceSecrets): SigningKey {
   const signer = signers.get(device) ?? nobleSigningKey(device.signing)
   signers.set(device, signer)
   return signer
-}
-
-function rejection(reject: Reject): SealogError {
-  const details = { ...(reject.retryAfter > 0 ? { retryAfter: reject.retryAfter } : {}), index: reject.position }
-  return new SealogError(reject.code as ErrorCode, `the relay answered: ${reject.message}`, { details })
-}
-
-function indexOf(error: SealogError): { index?: number } {
-  return error.details.index === undefined ? {} : { index: error.details.index }
 }

@@ -1,7 +1,7 @@
 import { compareBytes } from '../bytes.ts'
-import { check, checkBytes, checkRejects, checkRows, everything } from './store-contract-check.ts'
 import type { ReplicaStore, StoreBatch, StoreRow } from './store.ts'
 import { MAX_KEY_LENGTH, MAX_VALUE_LENGTH } from './store.ts'
+import { check, checkBytes, checkRejects, checkRows, everything } from './store-contract-check.ts'
 
 /** A promise and how to check it, given a way to get new, unopened stores over one place that is empty at first. */
 export type ContractCheck = readonly [promise: string, run: (store: () => ReplicaStore) => Promise<void>]

@@ -1,9 +1,9 @@
 import { compareBytes, concat, toUtf8 } from '../bytes.ts'
 import { hasCode } from '../errors.ts'
+import type { ReplicaStore, StoreRow } from './store.ts'
 import { check, checkBytes, checkRows, everything } from './store-contract-check.ts'
 import type { FailingStoreOptions } from './store-failing.ts'
 import { failingStore } from './store-failing.ts'
-import type { ReplicaStore, StoreRow } from './store.ts'
 
 const STEPS = 14
 const ACCOUNTS = 5

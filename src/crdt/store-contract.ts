@@ -1,7 +1,7 @@
+import type { ReplicaStore } from './store.ts'
 import { LIFETIME_CASES } from './store-contract-lifetime.ts'
 import { ROW_CASES } from './store-contract-rows.ts'
 import { checkSessionFailingEverywhere } from './store-contract-session.ts'
-import type { ReplicaStore } from './store.ts'
 
 /** Where one case of the suite keeps its rows: a name, a file, a map; empty at first. */
 export interface StorePlace {

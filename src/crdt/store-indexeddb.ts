@@ -3,6 +3,7 @@ import { openDB, unwrap } from 'idb'
 import { platformEnvironment } from '../environment-platform.ts'
 import type { ErrorCode } from '../errors.ts'
 import { SealogError } from '../errors.ts'
+import type { Durability, ReplicaStore, StoreRow } from './store.ts'
 import type { OwnBatch, OwnBytes } from './store-arguments.ts'
 import { prefixEnd } from './store-arguments.ts'
 import type { LeaseEnvironment } from './store-indexeddb-lease.ts'
@@ -11,7 +12,6 @@ import type { WriterLock } from './store-indexeddb-lock.ts'
 import { takeWebLock } from './store-indexeddb-lock.ts'
 import type { StoreSession } from './store-session.ts'
 import { sessionStore } from './store-session.ts'
-import type { Durability, ReplicaStore, StoreRow } from './store.ts'
 
 const SCHEMA_VERSION = 1
 /** The one object store: ArrayBuffer keys, which IndexedDB orders as unsigned bytes, to ArrayBuffer values. */

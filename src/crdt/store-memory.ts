@@ -1,9 +1,9 @@
 import { SealogError } from '../errors.ts'
+import type { ReplicaStore, StoreRow } from './store.ts'
 import type { OwnBatch } from './store-arguments.ts'
 import { keyText } from './store-arguments.ts'
 import type { StoreSession } from './store-session.ts'
 import { sessionStore } from './store-session.ts'
-import type { ReplicaStore, StoreRow } from './store.ts'
 
 /** A store in memory: for tests, and for replicas that are to leave no trace. Its rows outlive `close`. */
 export interface MemoryStore extends ReplicaStore {

@@ -3,11 +3,11 @@ import { resolve } from 'node:path'
 import type { Database as SqliteDatabase } from 'better-sqlite3'
 import type { ErrorCode } from '../errors.ts'
 import { SealogError } from '../errors.ts'
+import type { Durability, ReplicaStore, StoreRow } from './store.ts'
 import type { OwnBatch, OwnBytes } from './store-arguments.ts'
 import { prefixEnd } from './store-arguments.ts'
 import type { StoreSession } from './store-session.ts'
 import { sessionStore } from './store-session.ts'
-import type { Durability, ReplicaStore, StoreRow } from './store.ts'
 
 /** "SEAL", at byte 68 of the file. */
 const APPLICATION_ID = 0x5345414c

@@ -1,7 +1,7 @@
 import { asSealogError, SealogError } from '../errors.ts'
+import type { ReplicaStore, StoreRow } from './store.ts'
 import type { OwnBatch, OwnBytes } from './store-arguments.ts'
 import { ownBatch, ownKey, ownPrefix } from './store-arguments.ts'
-import type { ReplicaStore, StoreRow } from './store.ts'
 
 /**
  * A store between `open` and `close`: what remains for each kind of store to write. Arguments come checked and copied,

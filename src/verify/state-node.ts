@@ -17,7 +17,7 @@ export type HashValue<T> = (value: T) => Uint8Array
  */
 export type StateNode<T> = EmptyNode | LeafNode<T> | BareNode | InnerNode<T> | StubNode
 
-export interface EmptyNode {
+interface EmptyNode {
   readonly kind: 'empty'
   readonly count: number
   /** 32 zero bytes */
@@ -33,7 +33,7 @@ export interface LeafNode<T> {
 }
 
 /** A leaf of which only the commitment to its value is at hand: shows that other keys of its subtree are absent. */
-export interface BareNode {
+interface BareNode {
   readonly kind: 'bare'
   readonly count: number
   readonly hash: Uint8Array
@@ -41,7 +41,7 @@ export interface BareNode {
   readonly valueHash: Uint8Array
 }
 
-export interface InnerNode<T> {
+interface InnerNode<T> {
   readonly kind: 'inner'
   readonly count: number
   hash: Uint8Array | undefined
@@ -50,7 +50,7 @@ export interface InnerNode<T> {
 }
 
 /** A leaf or an inner node, unknown which, of which only the hash is at hand. */
-export interface StubNode {
+interface StubNode {
   readonly kind: 'stub'
   readonly count: number
   readonly hash: Uint8Array

@@ -172,7 +172,7 @@ describe('when the database is taken away', () => {
     value._abort('AbortError')
     forceCloseDatabase(value.db as unknown as Parameters<typeof forceCloseDatabase>[0])
     await rejected
-    await expect(store.get(KEY)).rejects.toMatchObject({ code: 'ERR_STORE' })
+    await expect(store.get(KEY)).rejects.toThrow('ERR_STORE: the browser closed the database')
     await store.close()
     const again = await opened()
     expect(await again.scan(EVERYTHING)).toEqual([])

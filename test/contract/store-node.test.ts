@@ -96,7 +96,7 @@ test('a damaged file gives ERR_STORE_CORRUPT when the damage is met, and then re
   writeFileSync(file, damaged)
   const reopened = await opened(file)
   await expect(reopened.scan(EVERYTHING)).rejects.toMatchObject({ code: 'ERR_STORE_CORRUPT', retryable: false })
-  await expect(put(reopened, KEY)).rejects.toMatchObject({ code: 'ERR_STORE_CORRUPT' })
+  await expect(reopened.commit({ puts: [], deletes: [] })).rejects.toMatchObject({ code: 'ERR_STORE_CORRUPT' })
   await reopened.close()
 })
 

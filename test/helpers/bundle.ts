@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
 import { build } from 'vite'
+import { onTestFinished } from 'vitest'
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url))
 

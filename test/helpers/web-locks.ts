@@ -14,6 +14,8 @@ export class FakeWebLocks {
         Promise.resolve(grant({ name, mode: 'exclusive' })).then(resolve, reject)
       })
     } finally {
+      // A browser frees a lock in another process than the page's.
+      await new Promise(resolve => setTimeout(resolve, 2))
       this.#holders.delete(name)
     }
   }

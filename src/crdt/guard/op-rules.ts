@@ -153,6 +153,10 @@ function checkMark(segment: OpSegment, row: number, counter: number, kind: Objec
   const begin = rowOf(segment, counter - 1)
   if (table.action[begin] !== ACTION.mark || table.markName.index[begin] === NULL) refuse('mark', 'without a beginning')
   if (!sameObject({ table, row: begin }, table, row)) refuse('mark', 'across objects')
+  // At the head of the text, or after the same element as the beginning, the end would come to stand before it.
+  const atHead = table.keyCounter[row] === 0
+  const afterSame = table.keyCounter[row] === table.keyCounter[begin] && table.keyActor[row] === table.keyActor[begin]
+  if (atHead || afterSame) refuse('mark', 'ends before it begins')
 }
 
 function checkDepth(payload: PayloadOps, table: OpTable, row: number, counter: number): void {

@@ -1,0 +1,29 @@
+import { asSealogError, encodeMessage, type SealogError, type SpaceId } from 'sealog/protocol'
+
+const MAX_MESSAGE_LENGTH = 1024
+
+export interface Refusal {
+  readonly ref: number
+  readonly space: SpaceId
+  readonly error: SealogError
+  /** Of the entry of a push that was refused. Default 0. */
+  readonly position?: number
+}
+
+/** The frame that tells why a request was not carried out. */
+export function rejectFrame({ ref, space, error, position = 0 }: Refusal): Uint8Array {
+  return encodeMessage({
+    type: 'reject',
+    ref,
+    space,
+    code: error.code,
+    message: error.message.slice(0, MAX_MESSAGE_LENGTH),
+    position,
+    retryAfter: error.details.retryAfter ?? 0,
+  })
+}
+
+/** Whatever was thrown, as something that may be told to the other side. */
+export function tellable(error: unknown): SealogError {
+  return asSealogError(error, 'ERR_RELAY_INTERNAL', 'the relay failed')
+}

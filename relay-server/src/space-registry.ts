@@ -1,0 +1,88 @@
+import type { SpaceId } from 'sealog/protocol'
+import type { RelayContext } from './context.ts'
+import { recoverSpace } from './space-recovery.ts'
+import { SpaceSequencer } from './space-sequencer.ts'
+
+/** Somebody's hold on an open space: it stays in memory until everyone has released it. */
+export interface Lease {
+  readonly sequencer: SpaceSequencer
+  /** To be called once, when nothing of the holder is under way in the space. */
+  release(): void
+}
+
+interface OpenSpace {
+  readonly space: SpaceId
+  readonly sequencer: Promise<SpaceSequencer>
+  holders: number
+  /** Is there nothing to it yet, so that it can be forgotten at once? */
+  isEmpty: () => boolean
+}
+
+/** The spaces that are in memory: opened when first asked for, closed when unused for longest. */
+export class SpaceRegistry {
+  readonly #context: RelayContext
+  readonly #open = new Map<SpaceId, OpenSpace>()
+  /** Nobody holds these; the one unused for longest first. */
+  readonly #idle = new Map<SpaceId, OpenSpace>()
+
+  constructor(context: RelayContext) {
+    this.#context = context
+  }
+
+  /**
+   * A space that does not exist comes without entries.
+   * @throws SealogError ERR_RELAY_STORAGE where it cannot be served
+   */
+  async acquire(space: SpaceId): Promise<Lease> {
+    const entry = this.#open.get(space) ?? this.#load(space)
+    this.#idle.delete(space)
+    entry.holders++
+    let isHeld = true
+    const release = (): void => {
+      if (!isHeld) return
+      isHeld = false
+      this.#release(entry)
+    }
+    try {
+      return { sequencer: await entry.sequencer, release }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  /** Resolves when nothing that was asked of any space is under way. */
+  async settle(): Promise<void> {
+    const sequencers = await Promise.allSettled([...this.#open.values()].map(entry => entry.sequencer))
+    await Promise.all(sequencers.map(result => (result.status === 'fulfilled' ? result.value.settle() : undefined)))
+  }
+
+  #load(space: SpaceId): OpenSpace {
+    const sequencer = recoverSpace(this.#context, space).then(recovered => new SpaceSequencer(this.#context, recovered))
+    const entry: OpenSpace = { space, sequencer, holders: 0, isEmpty: () => false }
+    this.#open.set(space, entry)
+    sequencer.then(
+      ready => {
+        entry.isEmpty = () => ready.head === undefined
+      },
+      // What contradicts itself stays closed, without being read again for everyone who asks.
+      error => this.#context.log({ level: 'error', event: 'space-refused', space, reason: String(error) }),
+    )
+    return entry
+  }
+
+  #release(entry: OpenSpace): void {
+    entry.holders--
+    if (entry.holders > 0) return
+    if (entry.isEmpty()) {
+      this.#open.delete(entry.space)
+      return
+    }
+    this.#idle.set(entry.space, entry)
+    for (const space of this.#idle.keys()) {
+      if (this.#idle.size <= this.#context.limits.idleSpaces) break
+      this.#idle.delete(space)
+      this.#open.delete(space)
+    }
+  }
+}

@@ -1,0 +1,290 @@
+import { hasCode, rootAt, SealogError, type SpaceId, type SpaceState } from 'sealog/protocol'
+import { appendOf } from './append.ts'
+import { type Broadcast, makeBroadcast } from './broadcast.ts'
+import type { RelayContext } from './context.ts'
+import { type AcceptedEntry, type Judged, type Push, type RefusedEntry, type SpaceView, seenSizesOf } from './judge.ts'
+import { judgeVerified } from './judge-verified.ts'
+import type { StoredEntry } from './log-store.ts'
+import { type SignedHead, signHead } from './signed-head.ts'
+import type { RecoveredSpace } from './space-recovery.ts'
+import { readPart, type SyncPart } from './sync-part.ts'
+import { withNodes } from './tree-reader.ts'
+
+/** Roots kept at hand: most authors have seen one of the latest sizes. */
+const KNOWN_ROOTS = 256
+
+/** Somebody who follows the log. */
+export interface Follower {
+  /** Number of the device that reads. */
+  readonly device: number
+  /** The device may read up to and including the entry `index`, which removed it. Comes before that entry. */
+  onRemoved(index: number): void
+  /**
+   * The log grew; `broadcast` is undefined where the new entries must be read one by one.
+   * @param refs requests of this follower that the new entries answer, in order
+   */
+  onAppended(broadcast: Broadcast | undefined, refs: readonly number[]): void
+}
+
+export interface PushOutcome {
+  /** How many entries of the push landed. */
+  readonly landed: number
+  /** Undefined where all did. */
+  readonly refused: RefusedEntry | undefined
+}
+
+interface PushRequest {
+  readonly push: Push
+  readonly origin: { readonly follower: Follower; readonly ref: number } | undefined
+  readonly resolve: (outcome: PushOutcome) => void
+}
+
+interface SettleRequest {
+  readonly resolve: () => void
+}
+
+type Request = PushRequest | SettleRequest
+
+/**
+ * Orders the pushes of one space (DESIGN §8): verify, reduce, append in one durable transaction, sign, show. What
+ * arrives while a group is under way makes up the next one. After the store failed once nothing is accepted any more;
+ * what was signed before can still be read.
+ */
+export class SpaceSequencer {
+  readonly space: SpaceId
+  readonly #context: RelayContext
+  readonly #followers = new Set<Follower>()
+  readonly #roots = new Map<number, Uint8Array>()
+  readonly #queue: Request[] = []
+  #view: SpaceView
+  #head: SignedHead | undefined
+  #failure: SealogError | undefined
+  #isRunning = false
+
+  constructor(context: RelayContext, recovered: RecoveredSpace) {
+    this.space = recovered.view.space
+    this.#context = context
+    this.#view = recovered.view
+    this.#head = recovered.head
+  }
+
+  /** Of all entries that may be shown; undefined where the space has none. */
+  get head(): SignedHead | undefined {
+    return this.#head
+  }
+
+  /** After all entries that may be shown. */
+  get state(): SpaceState | undefined {
+    return this.#head === undefined ? undefined : this.#view.state
+  }
+
+  /** @param origin whose request it is, if it follows the log; its answer is then `onAppended` */
+  push(push: Push, origin?: { readonly follower: Follower; readonly ref: number }): Promise<PushOutcome> {
+    return new Promise(resolve => this.#enqueue({ push, origin, resolve }))
+  }
+
+  /** Resolves when everything asked for before is done, and the note is not older than the limit. */
+  settle(): Promise<void> {
+    return new Promise(resolve => this.#enqueue({ resolve }))
+  }
+
+  follow(follower: Follower): void {
+    this.#followers.add(follower)
+  }
+
+  unfollow(follower: Follower): void {
+    this.#followers.delete(follower)
+  }
+
+  /** A stretch from `from` towards `limit` with the current note. @throws SealogError ERR_RELAY_STORAGE */
+  async readPart(from: number, limit: number): Promise<SyncPart> {
+    const head = this.#head
+    if (head === undefined) throw new SealogError('ERR_UNKNOWN_SPACE', 'the space has no entries')
+    try {
+      return await readPart(this.#context.store, this.space, from, limit, head)
+    } catch (error) {
+      throw this.#storageError(error)
+    }
+  }
+
+  /** A part of the body of an entry; undefined where it is not stored. @throws SealogError ERR_RELAY_STORAGE */
+  async readBody(index: number, offset: number, length: number): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#context.store.readBody(this.space, index, offset, length)
+    } catch (error) {
+      throw this.#storageError(error)
+    }
+  }
+
+  #enqueue(request: Request): void {
+    this.#queue.push(request)
+    if (!this.#isRunning) void this.#run()
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true
+    while (this.#queue.length > 0) await this.#serve(this.#takeGroup())
+    this.#isRunning = false
+  }
+
+  #takeGroup(): readonly Request[] {
+    const { groupEntries, groupBytes } = this.#context.limits
+    let entries = 0
+    let bytes = 0
+    let count = 0
+    for (const request of this.#queue) {
+      if ('push' in request) {
+        entries += request.push.length
+        bytes += lengthOf(request.push)
+      }
+      if (count > 0 && (entries > groupEntries || bytes > groupBytes)) break
+      count++
+    }
+    return this.#queue.splice(0, count)
+  }
+
+  async #serve(group: readonly Request[]): Promise<void> {
+    const pushes = group.filter(request => 'push' in request)
+    const outcomes = pushes.length > 0 ? await this.#append(pushes) : []
+    if (pushes.length < group.length) await this.#freshen()
+    let next = 0
+    for (const request of group) {
+      if ('push' in request) request.resolve(outcomes[next++] as PushOutcome)
+      else request.resolve()
+    }
+  }
+
+  async #append(requests: readonly PushRequest[]): Promise<readonly PushOutcome[]> {
+    try {
+      if (this.#failure !== undefined) throw this.#failure
+      const base = this.#view
+      const judged = await this.#judge(requests.map(request => request.push))
+      if (judged.accepted.length > 0) {
+        const append = appendOf(base, judged)
+        await this.#context.store.append(append)
+        this.#view = judged.view
+        this.#head = await signHead(this.#context, judged.view, this.#head)
+        this.#rememberRoot(judged.view.range.size, this.#head.checkpoint.root)
+        await this.#show(append.entries, judged.accepted, originsOf(requests, judged))
+      }
+      return requests.map(({ push }, i) => outcomeOf(push, judged.refused[i]))
+    } catch (error) {
+      const failure = this.#fail(error)
+      return requests.map(() => ({ landed: 0, refused: { position: 0, error: failure } }))
+    }
+  }
+
+  async #judge(pushes: readonly Push[]): Promise<Judged> {
+    const { name, signingKey, environment, verifier } = this.#context
+    const circumstances = {
+      relay: { name, key: signingKey.publicKey },
+      now: environment.now(),
+      seenRoots: await this.#seenRoots(pushes),
+    }
+    return judgeVerified(this.#view, pushes, circumstances, verifier)
+  }
+
+  async #seenRoots(pushes: readonly Push[]): Promise<ReadonlyMap<number, Uint8Array>> {
+    const sizes = [...seenSizesOf(pushes)].filter(size => size <= this.#view.range.size)
+    const unknown = sizes.filter(size => !this.#roots.has(size))
+    const { store } = this.#context
+    const roots = await withNodes(store, this.space, nodeAt => unknown.map(size => rootAt(size, nodeAt)))
+    const known = new Map(sizes.map(size => [size, this.#roots.get(size) as Uint8Array]))
+    for (const [i, size] of unknown.entries()) known.set(size, roots[i] as Uint8Array)
+    for (const [size, root] of known) this.#rememberRoot(size, root)
+    return known
+  }
+
+  #rememberRoot(size: number, root: Uint8Array): void {
+    this.#roots.delete(size)
+    this.#roots.set(size, root)
+    for (const oldest of this.#roots.keys()) {
+      if (this.#roots.size <= KNOWN_ROOTS) break
+      this.#roots.delete(oldest)
+    }
+  }
+
+  /** A new time under the same size, where the note is too old to say that the relay is alive. */
+  async #freshen(): Promise<void> {
+    const head = this.#head
+    if (head === undefined || this.#failure !== undefined) return
+    if (this.#context.environment.now() - head.checkpoint.time <= this.#context.limits.noteAge) return
+    try {
+      this.#head = await signHead(this.#context, this.#view, head)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  async #show(
+    entries: readonly StoredEntry[],
+    accepted: readonly AcceptedEntry[],
+    origins: ReadonlyMap<Follower, readonly number[]>,
+  ): Promise<void> {
+    for (const follower of this.#followers) this.#endRemoved(follower, accepted)
+    const broadcast = this.#followers.size > 0 ? await this.#broadcast(entries) : undefined
+    for (const follower of [...this.#followers]) {
+      try {
+        follower.onAppended(broadcast, origins.get(follower) ?? [])
+      } catch (error) {
+        // One that cannot be told must not keep the others from being told.
+        this.#context.log({ level: 'error', event: 'follower-failed', space: this.space, reason: String(error) })
+      }
+    }
+  }
+
+  #endRemoved(follower: Follower, accepted: readonly AcceptedEntry[]): void {
+    const removed = this.#view.state?.control.devices.get(follower.device)?.removed
+    if (removed === undefined) return
+    const entry = accepted.find(item => item.controlNumber === removed)
+    if (entry !== undefined) follower.onRemoved(entry.index)
+  }
+
+  /** The entries are stored and signed whatever happens here: followers can still read them one by one. */
+  async #broadcast(entries: readonly StoredEntry[]): Promise<Broadcast | undefined> {
+    const from = this.#view.range.size - entries.length
+    try {
+      return await makeBroadcast(this.#context.store, this.space, from, entries, this.#head as SignedHead)
+    } catch (error) {
+      this.#fail(error)
+      return undefined
+    }
+  }
+
+  #fail(error: unknown): SealogError {
+    if (this.#failure !== undefined) return this.#failure
+    const failure = this.#storageError(error)
+    this.#failure = failure
+    this.#context.log({ level: 'error', event: 'space-stopped', space: this.space, reason: causeOf(failure) })
+    return failure
+  }
+
+  #storageError(error: unknown): SealogError {
+    if (hasCode(error, 'ERR_RELAY_STORAGE')) return error
+    return new SealogError('ERR_RELAY_STORAGE', 'the relay cannot use its store', { cause: error })
+  }
+}
+
+/** Requests of followers that landed whole; the others are answered by a refusal. */
+function originsOf(requests: readonly PushRequest[], judged: Judged): ReadonlyMap<Follower, readonly number[]> {
+  const origins = new Map<Follower, readonly number[]>()
+  for (const [i, { origin }] of requests.entries()) {
+    if (origin === undefined || judged.refused[i] !== undefined) continue
+    origins.set(origin.follower, [...(origins.get(origin.follower) ?? []), origin.ref])
+  }
+  return origins
+}
+
+function outcomeOf(push: Push, refused: RefusedEntry | undefined): PushOutcome {
+  return { landed: refused?.position ?? push.length, refused }
+}
+
+function lengthOf(push: Push): number {
+  let bytes = 0
+  for (const entry of push) if ('body' in entry) bytes += entry.encoded.length + entry.body.length
+  return bytes
+}
+
+function causeOf(error: SealogError): string {
+  return error.cause instanceof Error ? error.cause.message : error.message
+}

@@ -1,0 +1,126 @@
+import { createHash, type Hash } from 'node:crypto'
+import { concat, equalBytes, type PutBody, SealogError, toHex } from 'sealog/protocol'
+import type { Limits } from './context.ts'
+
+/** Milliseconds after which somebody who finds the relay's staging full may try again. */
+const RETRY_AFTER = 5000
+
+/** How much is staged over all sockets of a relay. */
+export interface StagingTotal {
+  bytes: number
+}
+
+interface StagedBody {
+  readonly length: number
+  readonly parts: Uint8Array[]
+  readonly hash: Hash
+  received: number
+  /** All of it, once it came and has the announced hash. */
+  complete: Uint8Array | undefined
+}
+
+/**
+ * Large bodies that one socket uploads ahead of the pushes that need them; kept in memory, and gone with the socket.
+ * Where there is not room for all of them, the oldest complete ones go first.
+ */
+export class Staging {
+  readonly #limits: Limits
+  readonly #total: StagingTotal
+  /** By space and hash, the oldest first. */
+  readonly #bodies = new Map<string, StagedBody>()
+  #bytes = 0
+
+  constructor(limits: Limits, total: StagingTotal) {
+    this.#limits = limits
+    this.#total = total
+  }
+
+  /**
+   * Takes one part: the next in order, or the first of an upload that starts anew.
+   * @throws SealogError ERR_UNEXPECTED, ERR_BODY, ERR_LIMIT; ERR_RATE_LIMITED where all sockets together hold too much
+   */
+  put({ space, hash, length, offset, bytes }: PutBody): void {
+    const key = keyOf(space, hash)
+    if (offset === 0) this.#drop(key)
+    const body = this.#bodies.get(key) ?? this.#begin(key, length, offset)
+    if (body.received !== offset || body.length !== length || bytes.length === 0) {
+      throw new SealogError('ERR_UNEXPECTED', `a part at ${offset}, where ${body.received} is next`)
+    }
+    if (offset + bytes.length > length) {
+      this.#drop(key)
+      throw new SealogError('ERR_BODY', `parts beyond the announced length of ${length}`)
+    }
+    this.#makeRoom(key, bytes.length)
+    body.parts.push(bytes)
+    body.hash.update(bytes)
+    body.received += bytes.length
+    this.#count(bytes.length)
+    if (body.received === length) this.#complete(key, body, hash)
+  }
+
+  /** The body, if all of it came. */
+  find(space: string, hash: Uint8Array): Uint8Array | undefined {
+    return this.#bodies.get(keyOf(space, hash))?.complete
+  }
+
+  /** Its entry landed. */
+  forget(space: string, hash: Uint8Array): void {
+    this.#drop(keyOf(space, hash))
+  }
+
+  clear(): void {
+    for (const key of [...this.#bodies.keys()]) this.#drop(key)
+  }
+
+  #begin(key: string, length: number, offset: number): StagedBody {
+    if (offset !== 0) throw new SealogError('ERR_UNEXPECTED', `a part at ${offset}, where 0 is next`)
+    if (length > this.#limits.stagedBytesPerSocket) {
+      const limit = this.#limits.stagedBytesPerSocket
+      throw new SealogError('ERR_LIMIT', `a body of ${length} bytes`, { details: { limit } })
+    }
+    const body: StagedBody = { length, parts: [], hash: createHash('sha256'), received: 0, complete: undefined }
+    this.#bodies.set(key, body)
+    return body
+  }
+
+  #complete(key: string, body: StagedBody, hash: Uint8Array): void {
+    if (!equalBytes(body.hash.digest(), hash)) {
+      this.#drop(key)
+      throw new SealogError('ERR_BODY', 'the parts do not have the announced hash')
+    }
+    body.complete = concat(...body.parts)
+    body.parts.length = 0
+  }
+
+  #makeRoom(key: string, bytes: number): void {
+    const { stagedBytesPerSocket, stagedBytes } = this.#limits
+    for (const [other, body] of [...this.#bodies]) {
+      if (this.#bytes + bytes <= stagedBytesPerSocket) break
+      if (other !== key && body.complete !== undefined) this.#drop(other)
+    }
+    if (this.#bytes + bytes > stagedBytesPerSocket) {
+      this.#drop(key)
+      throw new SealogError('ERR_LIMIT', 'too many bodies at once', { details: { limit: stagedBytesPerSocket } })
+    }
+    if (this.#total.bytes + bytes > stagedBytes) {
+      this.#drop(key)
+      throw new SealogError('ERR_RATE_LIMITED', 'too many uploads at once', { details: { retryAfter: RETRY_AFTER } })
+    }
+  }
+
+  #drop(key: string): void {
+    const body = this.#bodies.get(key)
+    if (body === undefined) return
+    this.#bodies.delete(key)
+    this.#count(-body.received)
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes
+    this.#total.bytes += bytes
+  }
+}
+
+function keyOf(space: string, hash: Uint8Array): string {
+  return `${space}/${toHex(hash)}`
+}

@@ -1,0 +1,325 @@
+import { concat } from '../bytes.ts'
+import type { SigningKey } from '../crypto/sign.ts'
+import type { Environment } from '../environment.ts'
+import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
+import type { SpaceId } from '../ids.ts'
+import { authenticationInput } from '../relay/authentication.ts'
+import { jittered, type RelayClient, type Session } from '../relay/client.ts'
+import type { BodyPart, PushEntry, Received, Reject, ReplicaMessage, Sync } from '../relay/messages.ts'
+import { decodeHeader, INLINE_BODY_LENGTH } from '../verify/entry.ts'
+import type { Batch, BatchEntry } from '../verify/log.ts'
+
+/** Delay before a space is opened again after something did not verify, in milliseconds; doubles up to the last. */
+const FIRST_RETRY = 200
+const LAST_RETRY = 30_000
+/** A quiet connection is asked for a fresh checkpoint this often, and given up this long after, in milliseconds. */
+const HEARTBEAT = 25_000
+const HEARTBEAT_TIMEOUT = 15_000
+/** Stands for no request; never in a message. */
+const NO_REF = -1
+
+/** What a replica says when it opens a space on a connection. */
+export interface Opening {
+  readonly signer: SigningKey
+  /** Size of the log that it has. */
+  readonly from: number
+  /** The entry that begins the space, where the relay may not have it yet. */
+  readonly genesis: PushEntry | undefined
+}
+
+export interface SpaceChannelOptions {
+  readonly space: SpaceId
+  readonly client: RelayClient
+  readonly environment: Environment
+  readonly opening: () => Opening
+  /** Next stretch of the log; called one at a time, in order. What it throws ends in `onFault`. */
+  readonly onSync: (message: Sync) => Promise<void>
+  /** The relay refused to open the space. @returns whether that was dealt with; otherwise it is a fault */
+  readonly onOpenRefused: (error: SealogError) => boolean
+  /** What was on its way is lost: the connection ended, or a fault did it. */
+  readonly onReset: () => void
+  /** Something did not verify or could not be stored. The channel opens anew after a back-off. */
+  readonly onFault: (error: SealogError) => void
+}
+
+/**
+ * The conversation of one space with its relay: opening, requests and answers, one thing at a time, and starting
+ * over when the connection is lost or something is wrong. Knows nothing of what is in a batch.
+ */
+export class SpaceChannel {
+  readonly #options: SpaceChannelOptions
+  #session: Session | undefined
+  /** Grows whenever messages and tasks under way lose their meaning. */
+  #generation = 0
+  #openRef = NO_REF
+  #genesisRef = NO_REF
+  #live = false
+  #stopped = true
+  #retries = 0
+  #queue: Promise<void> = Promise.resolve()
+  #cancelRetry: () => void = () => {}
+  #cancelHeartbeat: () => void = () => {}
+  readonly #requests = new Map<number, { resolve(m: BodyPart | Received): void; reject(error: SealogError): void }>()
+  readonly #barriers = new Map<number, { resolve(): void; reject(error: SealogError): void }>()
+  readonly #pushes = new Map<number, (error: SealogError, position: number) => void>()
+
+  constructor(options: SpaceChannelOptions) {
+    this.#options = options
+  }
+
+  /** The relay answered the opening, and nothing went wrong since. */
+  get isLive(): boolean {
+    return this.#live
+  }
+
+  start(): void {
+    if (!this.#stopped) return
+    this.#stopped = false
+    this.#options.client.attach(this.#options.space, {
+      onUp: session => {
+        this.#session = session
+        this.open()
+      },
+      onMessage: message => this.#onMessage(message),
+      onDown: cause => this.#down(cause),
+    })
+  }
+
+  stop(): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#options.client.detach(this.#options.space)
+    this.#down(undefined)
+  }
+
+  /** Resolves when the task under way, if any, has ended. */
+  async idle(): Promise<void> {
+    await this.#queue
+  }
+
+  /** Says anew who this is and from where on it wants the log; whatever was under way is dropped. */
+  open(): void {
+    this.#reset(undefined)
+    const session = this.#session
+    if (session === undefined || this.#stopped) return
+    const generation = this.#generation
+    const { client, space } = this.#options
+    const { signer, from, genesis } = this.#options.opening()
+    if (genesis !== undefined) {
+      this.#genesisRef = client.nextRef()
+      client.send({ type: 'push', ref: this.#genesisRef, space, entries: [genesis] })
+    }
+    const input = authenticationInput(session.relay, session.challenge, space, signer.publicKey)
+    signer.sign(input).then(
+      signature => {
+        if (generation !== this.#generation) return
+        this.#openRef = client.nextRef()
+        client.send({ type: 'open', ref: this.#openRef, space, from, device: signer.publicKey, signature })
+      },
+      error => this.fault(asSealogError(error, 'ERR_KEY', 'cannot sign')),
+    )
+  }
+
+  /**
+   * Something did not verify or could not be stored: nothing of it was kept. The space is opened anew after a
+   * back-off: what a relay says once is no more than a problem that is shown.
+   */
+  fault(error: SealogError): void {
+    const { environment, client, space } = this.#options
+    client.send({ type: 'leave', space })
+    this.#reset(error)
+    const full = Math.min(LAST_RETRY, FIRST_RETRY * 2 ** this.#retries++)
+    this.#cancelRetry = environment.schedule(jittered(environment, full), () => this.open())
+    this.#options.onFault(error)
+  }
+
+  /** A batch was verified and kept: the conversation is sound. */
+  sound(message: Sync): void {
+    this.#retries = 0
+    this.#barriers.get(message.ref)?.resolve()
+    this.#barriers.delete(message.ref)
+    if (this.#live) this.#armHeartbeat()
+  }
+
+  /** Runs `task` after everything that came before it, unless the conversation starts over meanwhile. */
+  enqueue(task: () => Promise<void>): void {
+    const generation = this.#generation
+    this.#queue = this.#queue.then(async () => {
+      if (generation !== this.#generation) return
+      try {
+        await task()
+      } catch (error) {
+        if (generation === this.#generation) this.fault(asSealogError(error, 'ERR_STORE', 'sync failed'))
+      }
+    })
+  }
+
+  /** A function that tells whether the conversation has started over since now. */
+  guard(): () => boolean {
+    const generation = this.#generation
+    return () => generation !== this.#generation
+  }
+
+  // -- Requests ---------------------------------------------------------------------------------------------------
+
+  /** Resolves when everything the relay had when this was called is applied. @throws SealogError ERR_OFFLINE */
+  barrier(): Promise<void> {
+    if (!this.#live) return Promise.reject(new SealogError('ERR_OFFLINE', 'not connected'))
+    return new Promise((resolve, reject) => {
+      const ref = this.#options.client.nextRef()
+      this.#barriers.set(ref, { resolve, reject })
+      this.#send({ type: 'pull', ref, space: this.#options.space })
+    })
+  }
+
+  /**
+   * Sends entries, large bodies ahead of them. That they were accepted shows in the log.
+   * @param onRefused called after everything accepted before has been applied
+   */
+  async push(entries: readonly PushEntry[], onRefused: (error: SealogError, position: number) => void): Promise<void> {
+    const over = this.guard()
+    for (const { header, body } of entries) {
+      if (body !== undefined && body.length > INLINE_BODY_LENGTH) await this.#putBody(decodeHeader(header).bodyHash, body)
+    }
+    if (over()) return
+    const ref = this.#options.client.nextRef()
+    this.#pushes.clear()
+    this.#pushes.set(ref, onRefused)
+    const inline = entries.map(({ header, signature, body }) => ({
+      header,
+      signature,
+      body: body !== undefined && body.length <= INLINE_BODY_LENGTH ? body : undefined,
+    }))
+    this.#send({ type: 'push', ref, space: this.#options.space, entries: inline })
+  }
+
+  async #putBody(hash: Uint8Array, body: Uint8Array): Promise<void> {
+    const { space } = this.#options
+    for (let offset = 0; offset < body.length; offset += INLINE_BODY_LENGTH) {
+      const bytes = body.subarray(offset, offset + INLINE_BODY_LENGTH)
+      await this.#request(ref => ({ type: 'put-body', ref, space, hash, length: body.length, offset, bytes }))
+    }
+  }
+
+  /** The start of an entry's body, at most `INLINE_BODY_LENGTH` bytes; unverified. */
+  async bodyStart(index: number): Promise<Uint8Array> {
+    return this.#bodyPart(index, 0)
+  }
+
+  /** The batch with the bodies that were too long to travel in it; unverified like the rest. */
+  async withLargeBodies(batch: Batch): Promise<Batch> {
+    const entries: BatchEntry[] = []
+    for (const [offset, entry] of batch.entries.entries()) {
+      const length = entry.body === undefined ? decodeHeader(entry.header).bodyLength : 0
+      const isLarge = length > INLINE_BODY_LENGTH
+      entries.push(isLarge ? { ...entry, body: await this.#body(batch.from + offset, length) } : entry)
+    }
+    return { ...batch, entries }
+  }
+
+  async #body(index: number, length: number): Promise<Uint8Array> {
+    const parts: Uint8Array[] = []
+    for (let offset = 0; offset < length; ) {
+      const part = await this.#bodyPart(index, offset)
+      parts.push(part)
+      offset += part.length
+    }
+    return concat(...parts)
+  }
+
+  async #bodyPart(index: number, offset: number): Promise<Uint8Array> {
+    const { space } = this.#options
+    const part = await this.#request(ref => ({ type: 'get-body', ref, space, index, offset }))
+    if (part.type !== 'body-part' || part.offset !== offset || part.bytes.length === 0) {
+      throw new SealogError('ERR_BODY', `the relay did not serve the body of entry ${index}`, { details: { index } })
+    }
+    return part.bytes
+  }
+
+  #request(message: (ref: number) => ReplicaMessage): Promise<BodyPart | Received> {
+    return new Promise((resolve, reject) => {
+      const ref = this.#options.client.nextRef()
+      this.#requests.set(ref, { resolve, reject })
+      this.#send(message(ref))
+    })
+  }
+
+  #send(message: ReplicaMessage): void {
+    this.#options.client.send(message)
+  }
+
+  // -- Answers ----------------------------------------------------------------------------------------------------
+
+  #onMessage(message: Sync | Reject | BodyPart | Received): void {
+    switch (message.type) {
+      case 'body-part':
+      case 'received':
+        this.#requests.get(message.ref)?.resolve(message)
+        this.#requests.delete(message.ref)
+        return
+      case 'sync':
+        // What still comes of an opening that was given up is not for this one.
+        if (!this.#live && message.ref !== this.#openRef) return
+        this.#live = true
+        return this.enqueue(() => this.#options.onSync(message))
+      case 'reject':
+        return this.#onReject(message)
+    }
+  }
+
+  #onReject(reject: Reject): void {
+    const error = rejection(reject)
+    const waiting = this.#requests.get(reject.ref) ?? this.#barriers.get(reject.ref)
+    const onRefused = this.#pushes.get(reject.ref)
+    if (waiting !== undefined) {
+      this.#requests.delete(reject.ref)
+      this.#barriers.delete(reject.ref)
+      waiting.reject(error)
+    } else if (onRefused !== undefined) {
+      this.#pushes.delete(reject.ref)
+      this.enqueue(async () => onRefused(error, reject.position))
+    } else if (reject.ref === this.#genesisRef) {
+      // The genesis may have arrived before, its acknowledgement not: then the log will show it.
+      if (error.code !== 'ERR_SPACE_EXISTS') this.fault(error)
+    } else if (reject.ref === this.#openRef) {
+      if (!this.#options.onOpenRefused(error)) this.fault(error)
+    } else if (reject.ref === 0 && this.#live) this.fault(error)
+  }
+
+  #down(cause: SealogError | undefined): void {
+    this.#session = undefined
+    this.#reset(cause)
+  }
+
+  #reset(cause: SealogError | undefined): void {
+    this.#generation++
+    this.#live = false
+    this.#openRef = NO_REF
+    this.#genesisRef = NO_REF
+    this.#cancelRetry()
+    this.#cancelHeartbeat()
+    const offline = cause ?? new SealogError('ERR_OFFLINE', 'connection closed')
+    const waiting = [...this.#requests.values(), ...this.#barriers.values()]
+    this.#requests.clear()
+    this.#barriers.clear()
+    this.#pushes.clear()
+    for (const { reject } of waiting) reject(offline)
+    this.#options.onReset()
+  }
+
+  #armHeartbeat(): void {
+    const { environment, client } = this.#options
+    this.#cancelHeartbeat()
+    this.#cancelHeartbeat = environment.schedule(HEARTBEAT, () => {
+      this.#cancelHeartbeat = environment.schedule(HEARTBEAT_TIMEOUT, () => {
+        client.reconnect(new SealogError('ERR_OFFLINE', 'the relay no longer answers'))
+      })
+      this.barrier().catch(() => {})
+    })
+  }
+}
+
+function rejection(reject: Reject): SealogError {
+  const details = { ...(reject.retryAfter > 0 ? { retryAfter: reject.retryAfter } : {}), index: reject.position }
+  return new SealogError(reject.code as ErrorCode, `the relay answered: ${reject.message}`, { details })
+}
