@@ -6,7 +6,7 @@ const entries = '^src/(index|slim|node|react|verify|protocol|testing)\\.ts$'
 const secrets = '^src/crypto/(aead|kdf|wrap|epoch|keyring|padding)\\.ts$'
 /** The parts of crypto that work on public bytes only. */
 const publicCrypto = '^src/crypto/(hash|sign|kem-key)\\.ts$'
-const node = '(^src/node|-node)\\.ts$'
+const node = '^src/(node|(crdt|relay)/.*-node)\\.ts$'
 const automerge = 'node_modules/@automerge/'
 const automergeSlim = '/dist/mjs/entrypoints/slim\\.js$'
 const automergeWasm = '(/dist/automerge\\.wasm|/automerge_wasm_bg_base64\\.js)$'

@@ -90,7 +90,7 @@ export class Replica {
   }
 
   /** @throws SealogError ERR_UNKNOWN_SPACE, ERR_STORE…, ERR_CLOSED; TypeError for what is not a space id */
-  openSpace(id: string): Promise<Space> {
+  async openSpace(id: string): Promise<Space> {
     const space = parseSpaceId(id)
     this.#assertOpen()
     const open = this.#spaces.get(space) ?? this.#openSpace(space)

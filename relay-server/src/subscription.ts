@@ -75,11 +75,13 @@ export class Subscription implements Follower {
     if (!isLevel || rest.length > 0) this.#catchUp()
   }
 
-  /** No more is sent. */
+  /** Nothing more of the log is sent; refusals that waited for it still are. */
   end(): void {
+    if (this.#hasEnded) return
     this.#hasEnded = true
-    this.#owed.length = 0
     this.#options.sequencer.unfollow(this)
+    for (const owed of this.#owed) if ('frame' in owed) this.#options.peer.send(owed.frame)
+    this.#owed.length = 0
   }
 
   #relayOn(broadcast: Broadcast, refs: readonly number[]): readonly number[] {
@@ -94,24 +96,38 @@ export class Subscription implements Follower {
   #catchUp(): void {
     if (this.#isCatchingUp || this.#hasEnded) return
     this.#isCatchingUp = true
-    this.#sendAll()
-      .catch(error => this.#giveUp(error))
-      .finally(() => {
-        this.#isCatchingUp = false
-      })
+    void this.#run()
   }
 
-  async #sendAll(): Promise<void> {
-    while (!this.#hasEnded) {
-      await this.#options.peer.drained()
-      if (this.#hasEnded) return
-      const size = this.#options.sequencer.head?.checkpoint.size ?? 0
-      const limit = Math.min(size, this.#limit ?? size)
-      if (this.#position < limit || this.#firstRef !== undefined) await this.#sendPart(limit)
-      else if (this.#limit !== undefined) throw new SealogError('ERR_UNAUTHORIZED', 'the device was removed')
-      else if (this.#owed.length > 0) await this.#sendOwed()
-      else return
+  async #run(): Promise<void> {
+    try {
+      while (!this.#hasEnded && this.#hasWork()) {
+        await this.#options.peer.drained()
+        if (!this.#hasEnded) await this.#sendNext()
+      }
+    } catch (error) {
+      this.#giveUp(error)
     }
+    // In the same step as the last look for work, or something new could slip in between the two.
+    this.#isCatchingUp = false
+  }
+
+  #hasWork(): boolean {
+    const isLevel = this.#position >= this.#end() && this.#firstRef === undefined
+    return !isLevel || this.#limit !== undefined || this.#owed.length > 0
+  }
+
+  /** Behind the last entry that may be sent by now. */
+  #end(): number {
+    const size = this.#options.sequencer.head?.checkpoint.size ?? 0
+    return Math.min(size, this.#limit ?? size)
+  }
+
+  async #sendNext(): Promise<void> {
+    const end = this.#end()
+    if (this.#position < end || this.#firstRef !== undefined) await this.#sendPart(end)
+    else if (this.#limit !== undefined) throw new SealogError('ERR_UNAUTHORIZED', 'the device was removed')
+    else await this.#sendOwed()
   }
 
   async #sendOwed(): Promise<void> {
@@ -129,18 +145,28 @@ export class Subscription implements Follower {
     const { sequencer, peer } = this.#options
     const { batch, end } = await sequencer.readPart(this.#position, limit)
     if (this.#hasEnded) return
-    const ref = this.#firstRef ?? 0
+    const ref = this.#firstRef ?? this.#nextRef(end)
     this.#firstRef = undefined
     this.#position = end
     peer.send(encodeMessage({ type: 'sync', ref, space: sequencer.space, batch }))
   }
 
+  /** A message that brings the reader level answers the request that waits for just that. */
+  #nextRef(end: number): number {
+    const [owed] = this.#owed
+    if (end < this.#end() || owed === undefined || 'frame' in owed) return 0
+    this.#owed.shift()
+    return owed.ref
+  }
+
   #giveUp(cause: unknown): void {
     if (this.#hasEnded) return
+    const { peer, sequencer, onEnd } = this.#options
     const known = hasCode(cause, 'ERR_UNAUTHORIZED') || hasCode(cause, 'ERR_RELAY_STORAGE')
     const error = known ? cause : new SealogError('ERR_RELAY_INTERNAL', 'the log cannot be sent', { cause })
-    this.#options.peer.send(rejectFrame({ ref: 0, space: this.#options.sequencer.space, error }))
+    const refs = this.#owed.flatMap(owed => ('ref' in owed ? [owed.ref] : []))
     this.end()
-    this.#options.onEnd()
+    for (const ref of [...refs, 0]) peer.send(rejectFrame({ ref, space: sequencer.space, error }))
+    onEnd()
   }
 }

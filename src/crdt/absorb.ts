@@ -67,7 +67,7 @@ export function absorb(advanced: Advanced, note: Uint8Array, documents: Document
   const puts: (readonly [Uint8Array, Uint8Array])[] = []
   const deletes: Uint8Array[] = []
   for (const [document, draft] of drafts) {
-    updates.set(document, { meta: metaOf(draft), rows: draft.rows })
+    updates.set(document, { meta: metaOf(draft), rows: draft.rows, acknowledged: draft.acknowledged })
     puts.push(...contentRows(view, draft))
     deletes.push(...documents.localKeys(document, draft.proven))
   }
@@ -83,6 +83,7 @@ interface Draft {
   locals: readonly LocalChange[]
   /** Own changes that this batch proves. */
   readonly proven: LocalChange[]
+  acknowledged: ChangeTip | undefined
   /** Own changes up to this seq are in the saved form. */
   readonly savedOwnSeq: number
   /** For the open document. */
@@ -101,6 +102,7 @@ function draftOf(documents: DocumentSet, document: DocumentId): Draft {
     stopped: new Map(before.stopped),
     locals: core?.locals ?? [],
     proven: [],
+    acknowledged: undefined,
     savedOwnSeq: core?.savedOwnSeq ?? 0,
     rows: [],
     files: [],
@@ -122,6 +124,7 @@ function record(draft: Draft, entry: VerifiedEntry, received: Received): void {
       if (tip.seq > known) draft.files.push({ ...received.row, count: tip.seq - known })
       draft.proven.push(...draft.locals.filter(change => change.seq <= tip.seq))
       draft.locals = draft.locals.filter(change => change.seq > tip.seq)
+      draft.acknowledged = tip
       break
     }
     case 'cloned':

@@ -6,6 +6,7 @@ import { carryOver } from './carry-over.ts'
 import { applyRows, compact, localRow, openContent, type PatchBatch, type RefusedRow } from './content.ts'
 import { DocumentCore, type LocalEdit } from './document-core.ts'
 import {
+  type ChangeTip,
   type DocumentMeta,
   decodeFileRow,
   decodeLocalRow,
@@ -46,6 +47,8 @@ export interface DocumentUpdate {
   readonly meta: DocumentMeta
   /** Content of others, to be applied. */
   readonly rows: readonly FileRow[]
+  /** The latest own change that the batch acknowledges. */
+  readonly acknowledged: ChangeTip | undefined
 }
 
 /** The documents of one space: which are open, what is stored of them, and own changes on their way to the store. */
@@ -254,8 +257,7 @@ export class DocumentSet {
     this.#metas.set(document, { ...update.meta, incarnation })
     const core = this.#cores.get(document)
     if (core === undefined) return []
-    const tip = update.meta.tips.get(core.actor)
-    if (tip !== undefined) core.markProven(tip)
+    if (update.acknowledged !== undefined) core.markProven(update.acknowledged)
     const { clonedAt } = update.meta
     const rows = clonedAt === undefined ? update.rows : update.rows.filter(row => row.index < clonedAt)
     if (rows.length === 0) return []

@@ -1,5 +1,6 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { toHex } from '../bytes.ts'
+import { sha256 } from '../crypto/hash.ts'
 import type { DocumentId } from '../ids.ts'
 import { INLINE_BODY_LENGTH } from '../verify/entry.ts'
 import { findActor, findDocument } from '../verify/state.ts'
@@ -19,14 +20,16 @@ export interface ControlRequest {
   /** Its clear body; called anew for each attempt, on the log as it is then. */
   readonly body: () => Uint8Array
   readonly incarnation: Uint8Array
+  /** Hash of the body that was sent last, in hex: it tells the entry in the log, also when its acknowledgement was lost. */
+  sent?: string
   readonly resolve: (index: number) => void
   readonly reject: (error: unknown) => void
 }
 
 export interface PushPlan {
   readonly entries: readonly SealedEntry[]
-  /** Which of the entries is the control request, if any. */
-  readonly control: { readonly hash: string; readonly request: ControlRequest } | undefined
+  /** The control request that the plan is about, if any. */
+  readonly control: ControlRequest | undefined
 }
 
 /**
@@ -40,8 +43,9 @@ export async function planPush(
 ): Promise<PushPlan> {
   const [request] = controls
   if (request !== undefined) {
-    const entry = await sealControl(context, request.incarnation, request.body())
-    return { entries: [entry], control: { hash: toHex(entry.hash), request } }
+    const body = request.body()
+    request.sent = toHex(sha256(body))
+    return { entries: [await sealControl(context, request.incarnation, body)], control: request }
   }
   const entries: SealedEntry[] = []
   let budget = PUSH_BUDGET

@@ -364,7 +364,7 @@ export class SpaceSync {
     const over = this.#channel.guard()
     await this.#queueJoin()
     const context = this.#sealContext()
-    if (context === undefined) return
+    if (context === undefined) throw new SealogError('ERR_INVITE', 'the log admits this device no more')
     const plan = await planPush(context, this.#options.documents, this.#controls)
     if (plan.entries.length === 0 || over()) return
     this.#inFlight = { plan, waiting: new Set(plan.entries.map(entry => toHex(entry.hash))) }
@@ -385,20 +385,20 @@ export class SpaceSync {
     return { view: this.#view, keys: this.#keys, signer: signerOf(secrets), device, random }
   }
 
-  /** Own entries that came back proven. */
+  /** Own entries that came back proven, by an acknowledgement or, where that was lost, in a catch-up. */
   #settlePush(entries: readonly VerifiedEntry[]): void {
-    const push = this.#inFlight
-    if (push === undefined) return
-    const { control } = push.plan
     for (const entry of entries) {
-      const hash = toHex(entry.hash)
-      if (!push.waiting.delete(hash) || control?.hash !== hash) continue
-      this.#controls.splice(this.#controls.indexOf(control.request), 1)
-      control.request.resolve(entry.index)
+      this.#inFlight?.waiting.delete(toHex(entry.hash))
+      if (entry.control !== undefined) this.#settleControl(toHex(entry.header.bodyHash), entry.index)
     }
-    if (push.waiting.size > 0) return
+    if (this.#inFlight?.waiting.size !== 0) return
     this.#inFlight = undefined
     this.#options.problems.clear('push')
+  }
+
+  #settleControl(bodyHash: string, index: number): void {
+    const at = this.#controls.findIndex(request => request.sent === bodyHash)
+    if (at >= 0) for (const request of this.#controls.splice(at, 1)) request.resolve(index)
   }
 
   #onPushRefused(error: SealogError, position: number): void {
@@ -410,8 +410,8 @@ export class SpaceSync {
     if (!stale) problems.add('push', { code: error.code, message: error.message, since: environment.now() })
     const { control } = push.plan
     if (control !== undefined && position === 0 && !error.retryable) {
-      this.#controls.splice(this.#controls.indexOf(control.request), 1)
-      control.request.reject(error)
+      this.#controls.splice(this.#controls.indexOf(control), 1)
+      control.reject(error)
     }
     const delay = stale ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
     this.#blockedUntil = environment.now() + jittered(environment, Math.max(delay, error.details.retryAfter ?? 0))

@@ -115,11 +115,7 @@ function session(db: IDBPDatabase, lock: WriterLock, fate: Fate): StoreSession {
   }
 
   return {
-    get: key =>
-      attempt(async () => {
-        const value: unknown = await db.get(ROWS, key.buffer)
-        return value === undefined ? undefined : bytesOf(value)
-      }),
+    get: key => attempt(() => get(db, key)),
     scan: prefix => attempt(() => scan(db, prefix)),
     commit: batch => attempt(() => commit(db, batch, lock, fate)),
     close: async () => {
@@ -127,6 +123,14 @@ function session(db: IDBPDatabase, lock: WriterLock, fate: Fate): StoreSession {
       db.close()
     },
   }
+}
+
+// Reads wait for their transaction, too: a connection with one under way would outlive `close`.
+
+async function get(db: IDBPDatabase, key: OwnBytes): Promise<Uint8Array | undefined> {
+  const { store, done } = db.transaction(ROWS)
+  const [value] = await Promise.all([store.get(key.buffer), done])
+  return value === undefined ? undefined : bytesOf(value)
 }
 
 async function scan(db: IDBPDatabase, prefix: OwnBytes): Promise<readonly StoreRow[]> {

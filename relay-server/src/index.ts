@@ -1,0 +1,14 @@
+export { DEFAULT_LIMITS, type Limits, type Log, type LogRecord, type RelayContext } from './context.ts'
+export type { HttpHook } from './http-requests.ts'
+export type {
+  Append,
+  EntryRange,
+  LogStore,
+  StateRows,
+  StoredEntry,
+  StoredHead,
+  StoredIdentity,
+  StoredSpace,
+} from './log-store.ts'
+export { type SqliteLogStoreOptions, sqliteLogStore } from './log-store-sqlite.ts'
+export { type RelayServer, type RelayServerOptions, startRelay } from './server.ts'

@@ -1,0 +1,54 @@
+import type { RelayContext } from './context.ts'
+import { CLOSE, type Peer } from './peer.ts'
+import { RelaySession } from './session.ts'
+import { SpaceRegistry } from './space-registry.ts'
+
+/** A relay without a network: whoever has a connection hands it in. */
+export class Relay {
+  readonly context: RelayContext
+  readonly #spaces: SpaceRegistry
+  readonly #sessions = new Set<RelaySession>()
+  readonly #stagingTotal = { bytes: 0 }
+  #isClosing = false
+
+  /** @param context its store is open */
+  constructor(context: RelayContext) {
+    this.context = context
+    this.#spaces = new SpaceRegistry(context)
+  }
+
+  /** Serves one connection; the caller hands in its frames by `onFrame` and its end by `onClose`. */
+  accept(peer: Peer): RelaySession {
+    const surroundings = { context: this.context, spaces: this.#spaces, stagingTotal: this.#stagingTotal }
+    const session: RelaySession = new RelaySession(surroundings, peer, () => this.#sessions.delete(session))
+    if (this.#isClosing) {
+      session.close(CLOSE.goingAway, 'the relay is stopping')
+      return session
+    }
+    this.#sessions.add(session)
+    session.start()
+    return session
+  }
+
+  get connections(): number {
+    return this.#sessions.size
+  }
+
+  /** Resolves when no request is under way. */
+  async settle(): Promise<void> {
+    await Promise.all([...this.#sessions].map(session => session.settle()))
+    await this.#spaces.settle()
+  }
+
+  /**
+   * Takes no more requests, answers those under way, then ends all connections. The store stays open.
+   * @param deadline when to wait no longer for replicas that do not take their answers
+   */
+  async close(deadline: Promise<void>): Promise<void> {
+    this.#isClosing = true
+    const drained = Promise.all([...this.#sessions].map(session => session.drain()))
+    await Promise.race([drained, deadline])
+    await this.#spaces.settle()
+    for (const session of [...this.#sessions]) session.close(CLOSE.goingAway, 'the relay is stopping')
+  }
+}

@@ -1,0 +1,167 @@
+import {
+  decodeReplicaMessage,
+  encodeMessage,
+  PROTOCOL_VERSION,
+  type ReplicaMessage,
+  SealogError,
+  type SpaceId,
+} from 'sealog/protocol'
+import type { RelayContext } from './context.ts'
+import { requestOf } from './malformed-frame.ts'
+import { CLOSE, type Peer } from './peer.ts'
+import { rejectFrame, tellable } from './reject.ts'
+import { type SocketSurroundings, SpaceChannel } from './space-channel.ts'
+import type { SpaceRegistry } from './space-registry.ts'
+import { Staging, type StagingTotal } from './staging.ts'
+
+/** What the sessions of one relay share. */
+export interface SessionSurroundings {
+  readonly context: RelayContext
+  readonly spaces: SpaceRegistry
+  readonly stagingTotal: StagingTotal
+}
+
+/**
+ * One connection of a replica, over whatever transport: it greets, keeps the number of requests under way within
+ * limits, and hands each to the channel of its space. Whatever comes in is answered with a code or ends the connection.
+ */
+export class RelaySession {
+  readonly #context: RelayContext
+  readonly #peer: Peer
+  readonly #socket: SocketSurroundings
+  readonly #onEnd: () => void
+  readonly #channels = new Map<SpaceId, SpaceChannel>()
+  readonly #underWay = new Set<Promise<void>>()
+  #cancelTimeout: () => void = () => {}
+  #requestBytes = 0
+  #isPaused = false
+  #isDraining = false
+  #isClosed = false
+
+  /** @param onEnd called once, when the connection is closed from either side */
+  constructor({ context, spaces, stagingTotal }: SessionSurroundings, peer: Peer, onEnd: () => void) {
+    this.#context = context
+    this.#peer = this.#bounded(peer)
+    this.#onEnd = onEnd
+    this.#socket = {
+      context,
+      spaces,
+      peer: this.#peer,
+      staging: new Staging(context.limits, stagingTotal),
+      challenge: context.environment.random(32),
+      onAuthenticated: () => this.#cancelTimeout(),
+      assertRoom: space => this.#assertRoom(space),
+    }
+  }
+
+  /** Greets. The socket then has a limited time to open or create a space. */
+  start(): void {
+    const { name, signingKey, environment, limits } = this.#context
+    const { challenge } = this.#socket
+    const key = signingKey.publicKey
+    this.#peer.send(encodeMessage({ type: 'welcome', version: PROTOCOL_VERSION, name, key, challenge }))
+    this.#cancelTimeout = environment.schedule(limits.authenticationTime, () => {
+      this.close(CLOSE.policy, 'no space was opened in time')
+    })
+  }
+
+  /** Takes one frame from the replica. */
+  onFrame(frame: Uint8Array): void {
+    if (this.#isClosed || this.#isDraining) return
+    let message: ReplicaMessage
+    try {
+      message = decodeReplicaMessage(frame)
+    } catch (error) {
+      this.#refuse(frame, tellable(error))
+      return
+    }
+    this.#track(this.#handle(message), frame.length)
+  }
+
+  /** The connection is gone. */
+  onClose(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#cancelTimeout()
+    for (const channel of this.#channels.values()) channel.close()
+    this.#channels.clear()
+    this.#socket.staging.clear()
+    this.#onEnd()
+  }
+
+  close(code: number, reason: string): void {
+    this.#peer.close(code, reason)
+    this.onClose()
+  }
+
+  /** Takes no more requests, and resolves when those under way are answered. */
+  async drain(): Promise<void> {
+    this.#isDraining = true
+    await this.settle()
+  }
+
+  /** Resolves when no request is under way. */
+  async settle(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay)
+  }
+
+  async #handle(message: ReplicaMessage): Promise<void> {
+    const { space } = message
+    const channel = this.#channels.get(space) ?? new SpaceChannel(space, this.#socket)
+    this.#channels.set(space, channel)
+    await channel.handle(message)
+    if (channel.isUnused && this.#channels.get(space) === channel) this.#channels.delete(space)
+  }
+
+  /** Counts a request until it is answered; from a socket with too many of them nothing is read in the meantime. */
+  #track(request: Promise<void>, length: number): void {
+    this.#requestBytes += length
+    const tracked = request.finally(() => {
+      this.#requestBytes -= length
+      this.#underWay.delete(tracked)
+      this.#balance()
+    })
+    this.#underWay.add(tracked)
+    this.#balance()
+  }
+
+  #balance(): void {
+    const { requestsPerSocket, requestBytesPerSocket } = this.#context.limits
+    const isFull = this.#underWay.size >= requestsPerSocket || this.#requestBytes >= requestBytesPerSocket
+    if (isFull === this.#isPaused) return
+    this.#isPaused = isFull
+    if (isFull) this.#peer.pause()
+    else this.#peer.resume()
+  }
+
+  /** Nobody who reads too slowly fills the relay's memory: such a socket ends, and resumes where it was by opening anew. */
+  #bounded(peer: Peer): Peer {
+    const send = (frame: Uint8Array): void => {
+      if (this.#isClosed) return
+      peer.send(frame)
+      if (peer.buffered() > this.#context.limits.sendBytesPerSocket) this.close(CLOSE.tryAgain, 'reading too slowly')
+    }
+    return {
+      send,
+      buffered: () => peer.buffered(),
+      drained: () => peer.drained(),
+      pause: () => peer.pause(),
+      resume: () => peer.resume(),
+      close: (code, reason) => peer.close(code, reason),
+    }
+  }
+
+  #assertRoom(space: SpaceId): void {
+    const limit = this.#context.limits.spacesPerSocket
+    const others = [...this.#channels.values()].filter(channel => channel.isReading && channel.space !== space)
+    if (others.length < limit) return
+    throw new SealogError('ERR_LIMIT', `${others.length} spaces are open on this socket`, { details: { limit } })
+  }
+
+  /** A frame that is no request: refused if it says which one it was meant to be, else the end of the connection. */
+  #refuse(frame: Uint8Array, error: SealogError): void {
+    const request = requestOf(frame)
+    if (request === undefined) this.close(CLOSE.invalidData, error.code)
+    else this.#peer.send(rejectFrame({ ...request, error }))
+  }
+}

@@ -1,0 +1,207 @@
+import * as Automerge from '@automerge/automerge/slim'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { fromHex } from '../../src/bytes.ts'
+import { type AnyDoc, applyRows, compact, emptyDoc, openContent } from '../../src/crdt/content.ts'
+import { DocumentCore } from '../../src/crdt/document-core.ts'
+import type { FileRow, LocalChange } from '../../src/crdt/rows.ts'
+import type { ActorId, DocumentId } from '../../src/ids.ts'
+import { initializeAutomerge } from '../helpers/automerge.ts'
+
+const actor = (digit: string): ActorId => digit.repeat(32) as ActorId
+const READER = actor('f')
+
+/** What one actor contributes to a document, as the row of one entry. */
+function rowOf(doc: AnyDoc, index: number): FileRow {
+  const bytes = Automerge.getLastLocalChange(doc) as Uint8Array
+  const [hash] = Automerge.getHeads(doc)
+  return {
+    kind: 'entry',
+    count: 1,
+    index,
+    actor: Automerge.getActorId(doc) as ActorId,
+    tip: { seq: 1, hash: fromHex(hash as string) },
+    ownSeq: 0,
+    bytes,
+  }
+}
+
+function writtenBy(digit: string, index: number): FileRow {
+  const doc = Automerge.change(emptyDoc(actor(digit)), { time: 0 }, d => {
+    d[`by-${digit}`] = digit
+  })
+  return rowOf(doc, index)
+}
+
+/** A row whose changes are not what it announces. */
+const BAD: Readonly<Record<string, (row: FileRow) => FileRow>> = {
+  'announces a change that is not in it': row => ({ ...row, tip: { seq: 1, hash: new Uint8Array(32) } }),
+  'announces more changes than it holds': row => ({ ...row, count: 2 }),
+  'is cut short': row => ({ ...row, bytes: row.bytes.slice(0, -3) }),
+  'is no chunk at all': row => ({ ...row, bytes: new Uint8Array(40).fill(7) }),
+  'builds on a change that is missing': row => ({ ...row, ...dependent(row.actor as ActorId, row.index) }),
+}
+
+function dependent(author: ActorId, index: number): FileRow {
+  const hidden = Automerge.change(emptyDoc(actor('9')), { time: 0 }, d => {
+    d.hidden = 1
+  })
+  const forked = Automerge.clone(hidden, { actor: author })
+  return rowOf(
+    Automerge.change(forked, { time: 0 }, d => {
+      d.after = 1
+    }),
+    index,
+  )
+}
+
+beforeAll(initializeAutomerge)
+
+describe('a batch with an entry that does not apply as announced (R-APPLY-1, R-APPLY-2)', () => {
+  for (const [what, spoil] of Object.entries(BAD)) {
+    for (const place of [0, 1, 2]) {
+      it(`is taken without it: entry ${['first', 'in the middle', 'last'][place]}, it ${what}`, () => {
+        const good = [writtenBy('a', 0), writtenBy('b', 1), writtenBy('c', 2)]
+        const rows = good.map((row, i) => (i === place ? spoil(row) : row))
+        const expected = good.filter((_, i) => i !== place).map(row => `by-${row.actor?.[0]}`)
+
+        expect(applyRows(emptyDoc(READER), rows)).toBeUndefined()
+
+        const core = new DocumentCore({
+          document: '1'.repeat(32) as DocumentId,
+          actor: READER,
+          doc: emptyDoc(READER),
+          locals: [],
+          tip: undefined,
+          savedCount: 0,
+          savedOwnSeq: 0,
+        })
+        const live = core.apply(rows)
+        expect(live.refused.map(({ row }) => row.index)).toEqual([place])
+        expect(live.refused[0]?.reason).toBe(what.startsWith('builds on') ? 'parked' : 'refused')
+        expect(Object.keys(core.doc).sort()).toEqual(expected)
+
+        const opened = openContent(READER, rows, [])
+        expect(opened.refused.map(({ row }) => row.index)).toEqual([place])
+        expect(Automerge.getHeads(opened.doc).sort()).toEqual(Automerge.getHeads(core.doc).sort())
+      })
+    }
+  }
+
+  it('and nothing later of the same actor is tried', () => {
+    const bad = { ...writtenBy('a', 0), bytes: new Uint8Array(9) }
+    const opened = openContent(READER, [bad, writtenBy('b', 1), { ...writtenBy('a', 2) }], [])
+    expect(opened.refused.map(({ row }) => row.index)).toEqual([0, 2])
+    expect(Object.keys(opened.doc)).toEqual(['by-b'])
+  })
+})
+
+describe('a document', () => {
+  function freshCore(): DocumentCore {
+    return new DocumentCore({
+      document: '1'.repeat(32) as DocumentId,
+      actor: READER,
+      doc: emptyDoc(READER),
+      locals: [],
+      tip: undefined,
+      savedCount: 0,
+      savedOwnSeq: 0,
+    })
+  }
+
+  it('is as before when the callback of a change throws', () => {
+    const core = freshCore()
+    core.change(d => void (d.kept = 1), 0, undefined)
+    expect(() =>
+      core.change(
+        d => {
+          d.lost = 1
+          throw new RangeError('no')
+        },
+        0,
+        undefined,
+      ),
+    ).toThrow(RangeError)
+    expect(core.doc).toEqual({ kept: 1 })
+    expect(core.locals).toHaveLength(1)
+    core.change(d => void (d.next = 2), 0, undefined)
+    expect(core.locals.map(change => change.seq)).toEqual([1, 2])
+  })
+
+  it('is as before when the guard refuses the change, and goes on afterwards (R-GUARD-1)', () => {
+    const core = freshCore()
+    core.change(d => void (d.kept = 1), 0, undefined)
+    expect(() =>
+      core.change(
+        d => {
+          d.lost = 1
+          // What an application might do with a key that somebody typed in.
+          Object.defineProperty(d, '__proto__', { value: { isAdmin: true }, enumerable: true, configurable: true, writable: true })
+          ;(d as { m: unknown }).m = JSON.parse('{"__proto__": {"isAdmin": true}}')
+        },
+        0,
+        undefined,
+      ),
+    ).toThrow()
+    expect(core.doc).toEqual({ kept: 1 })
+    core.change(d => void (d.next = 2), 0, undefined)
+    expect(core.doc).toEqual({ kept: 1, next: 2 })
+    expect(core.locals.map(change => change.seq)).toEqual([1, 2])
+  })
+
+  it('refuses a change inside a change', () => {
+    const core = freshCore()
+    expect(() =>
+      core.change(
+        () => {
+          core.change(d => void (d.inner = 1), 0, undefined)
+        },
+        0,
+        undefined,
+      ),
+    ).toThrow(expect.objectContaining({ code: 'ERR_REENTRANT' }))
+    expect(core.isChanging).toBe(false)
+  })
+
+  it('opens from its saved form, what came after it, and own changes on their way', () => {
+    const core = freshCore()
+    core.change(d => void (d.own = 'first'), 0, undefined)
+    core.apply([writtenBy('a', 0)])
+    const saved = compact(core.doc) as NonNullable<ReturnType<typeof compact>>
+    const later = writtenBy('b', 1)
+    core.apply([later])
+    core.change(d => void (d.own = 'second'), 0, undefined)
+    const row: FileRow = {
+      kind: 'saved',
+      count: saved.count,
+      index: 0,
+      actor: undefined,
+      tip: undefined,
+      ownSeq: 1,
+      bytes: saved.bytes,
+    }
+    const locals = core.locals as readonly LocalChange[]
+    const opened = openContent(READER, [row, later], locals)
+    expect(opened.refused).toEqual([])
+    expect(opened.doc).toEqual({ own: 'second', 'by-a': 'a', 'by-b': 'b' })
+    expect(Automerge.getHeads(opened.doc)).toEqual(core.heads())
+  })
+
+  it('says so when its saved form has lost changes', () => {
+    const core = freshCore()
+    core.change(d => void (d.own = 1), 0, undefined)
+    const saved = compact(core.doc) as NonNullable<ReturnType<typeof compact>>
+    const row: FileRow = {
+      kind: 'saved',
+      count: saved.count + 1,
+      index: 0,
+      actor: undefined,
+      tip: undefined,
+      ownSeq: 1,
+      bytes: saved.bytes,
+    }
+    expect(() => openContent(READER, [row], [])).toThrow(expect.objectContaining({ code: 'ERR_STORE_CORRUPT' }))
+    expect(() => openContent(READER, [{ ...row, bytes: row.bytes.slice(1) }], [])).toThrow(
+      expect.objectContaining({ code: 'ERR_STORE_CORRUPT' }),
+    )
+  })
+})
