@@ -82,12 +82,17 @@ export function asBytesUpTo(value: Cbor | undefined, limit: number, what: string
 /** A text of at most `limit` UTF-16 code units, without lone surrogates. */
 export function asText(value: Cbor | undefined, limit: number, what: string): string {
   if (typeof value !== 'string') throw malformed(what, 'text')
-  if (value.length > limit) throw new SealogError('ERR_LIMIT', `${what}: ${value.length} characters`, { details: { limit } })
+  if (value.length > limit)
+    throw new SealogError('ERR_LIMIT', `${what}: ${value.length} characters`, { details: { limit } })
   return value
 }
 
 /** Zero or one item: how an optional field is written, as `[]` or `[item]`. */
-export function asOptional<T>(value: Cbor | undefined, what: string, read: (item: Cbor, what: string) => T): T | undefined {
+export function asOptional<T>(
+  value: Cbor | undefined,
+  what: string,
+  read: (item: Cbor, what: string) => T,
+): T | undefined {
   const items = asArray(value, 1, what)
   const item = items[0]
   return item === undefined ? undefined : read(item, what)
@@ -100,7 +105,8 @@ export function optional<T>(value: T | undefined, write: (item: T) => Cbor): Cbo
 /** Strictly ascending, so that a set has one spelling. @throws SealogError ERR_MALFORMED */
 export function assertAscending(keys: readonly Uint8Array[], what: string): void {
   for (let i = 1; i < keys.length; i++) {
-    if (compareBytes(keys[i - 1] as Uint8Array, keys[i] as Uint8Array) >= 0) throw malformed(what, 'strictly ascending keys')
+    if (compareBytes(keys[i - 1] as Uint8Array, keys[i] as Uint8Array) >= 0)
+      throw malformed(what, 'strictly ascending keys')
   }
 }
 

@@ -9,5 +9,10 @@ export async function openOnPlatform(options: ReplicaOptions, transport: Transpo
     transport,
     environment: platformEnvironment(),
     verifier: await defaultVerifier(),
+    onNetworkBack: listener => {
+      if (typeof globalThis.addEventListener !== 'function') return () => {}
+      globalThis.addEventListener('online', listener)
+      return () => globalThis.removeEventListener('online', listener)
+    },
   })
 }

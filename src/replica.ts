@@ -1,12 +1,21 @@
 import { decodeInviteLink, type Invite, inviteKeys } from './crdt/invite-link.ts'
 import { genesisBody, newDevice } from './crdt/membership.ts'
-import { decodePinnedRelay, encodePinnedRelay, encodeViewRow, listSpaces, loadView, relayKey, spaceKey, spacePrefix } from './crdt/rows.ts'
+import {
+  decodePinnedRelay,
+  encodePinnedRelay,
+  encodeViewRow,
+  listSpaces,
+  loadView,
+  relayKey,
+  spaceKey,
+  spacePrefix,
+} from './crdt/rows.ts'
 import { sealGenesis } from './crdt/seal.ts'
 import { decodeSecrets, encodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
 import type { ReplicaStore } from './crdt/store.ts'
 import { generateEpochSecret } from './crypto/epoch.ts'
-import { nobleSigningKey } from './crypto/sign-backend.ts'
 import type { SignatureVerifier } from './crypto/sign.ts'
+import { nobleSigningKey } from './crypto/sign-backend.ts'
 import type { Environment } from './environment.ts'
 import { SealogError } from './errors.ts'
 import { memberIdOf, parseSpaceId, type SpaceId, spaceIdOf } from './ids.ts'
@@ -37,6 +46,8 @@ export interface ReplicaPlatform {
   readonly transport: Transport
   readonly environment: Environment
   readonly verifier: SignatureVerifier
+  /** Calls back when the network may be back. @returns a function that unsubscribes */
+  readonly onNetworkBack?: (listener: () => void) => () => void
 }
 
 /** What an invite says, before anything is committed. Nobody but the inviter vouches for the two names. */
@@ -59,11 +70,13 @@ export class Replica {
   readonly #platform: ReplicaPlatform
   readonly #clients = new Map<string, RelayClient>()
   readonly #spaces = new Map<SpaceId, Promise<Space>>()
+  readonly #stopListening: () => void
   #closing: Promise<void> | undefined
 
   private constructor(options: ReplicaOptions, platform: ReplicaPlatform) {
     this.#options = options
     this.#platform = platform
+    this.#stopListening = platform.onNetworkBack?.(() => this.wake()) ?? (() => {})
   }
 
   /** @throws SealogError ERR_STORE…; TypeError */
@@ -72,8 +85,7 @@ export class Replica {
     const replica = new Replica(options, platform)
     await options.store.open()
     try {
-      const client = await replica.#client(urlOf(options.relay), identityOf(options.relay))
-      client.start()
+      await replica.#client(urlOf(options.relay), identityOf(options.relay))
     } catch (error) {
       await options.store.close()
       throw error
@@ -104,7 +116,6 @@ export class Replica {
     const { environment, verifier } = this.#platform
     const { secrets, relay } = await this.#peek(id)
     const client = await this.#client(secrets.url, relay)
-    client.start()
     return Space.open({ id, store, client, environment, verifier, onClosed: () => void this.#spaces.delete(id) })
   }
 
@@ -130,15 +141,21 @@ export class Replica {
     const { environment } = this.#platform
     const url = urlOf(this.#options.relay)
     const client = await this.#client(url, identityOf(this.#options.relay))
-    const identified = new Promise<PinnedRelay>(resolve => client.onceIdentified(resolve))
-    const relay = await withLimits(environment, options, identified)
+    const relay = await withLimits(environment, options, client.identified())
     this.#assertOpen()
     const device = newDevice(environment.random)
     const epochSecret = generateEpochSecret(environment.random)
     const member = memberIdOf(environment.random(16))
     const incarnation = environment.random(8)
     const names = { space: name, member: this.#profile.name, device: this.#profile.device }
-    const body = genesisBody({ relay: { ...relay, url }, device, member, epochSecret, names, random: environment.random })
+    const body = genesisBody({
+      relay: { ...relay, url },
+      device,
+      member,
+      epochSecret,
+      names,
+      random: environment.random,
+    })
     const entry = await sealGenesis(nobleSigningKey(device.signing), incarnation, body)
     const space = spaceIdOf(entry.hash)
     const secrets: SpaceSecrets = {
@@ -182,20 +199,31 @@ export class Replica {
     assertWaitOptions(options)
     this.#assertOpen()
     const anchor = await this.#checkNote(invite)
-    const known = (await this.spaces()).includes(invite.space)
-    if (!known) await this.#keep(emptyView(invite.space, invite.relay, [anchor]), this.#joinSecrets(invite))
+    if ((await this.spaces()).includes(invite.space)) {
+      // It may be there from an earlier invite that came to nothing; otherwise this one stays unused.
+      const space = await this.openSpace(invite.space)
+      const isMember = await this.#joined(space, options)
+      if (isMember) return space
+    }
+    await this.#keep(emptyView(invite.space, invite.relay, [anchor]), this.#joinSecrets(invite))
     const space = await this.openSpace(invite.space)
+    if (await this.#joined(space, options)) return space
+    throw new SealogError('ERR_INVITE', 'the invite was used, has expired or was revoked')
+  }
+
+  /** @returns false where the invite came to nothing; then nothing of it is left. What merely takes time goes on. */
+  async #joined(space: Space, options: WaitOptions): Promise<boolean> {
     const stop = new AbortController()
     try {
       await withLimits(this.#platform.environment, options, space.joined(stop.signal))
+      return true
     } catch (error) {
-      // A used or expired invite leaves nothing behind; what merely takes time goes on the next time.
-      if (error instanceof SealogError && error.code === 'ERR_INVITE' && !known) await this.removeLocal(invite.space)
-      throw error
+      if (!(error instanceof SealogError) || error.code !== 'ERR_INVITE') throw error
+      await this.removeLocal(space.id)
+      return false
     } finally {
       stop.abort()
     }
-    return space
   }
 
   #joinSecrets(invite: Invite): SpaceSecrets {
@@ -243,8 +271,11 @@ export class Replica {
   }
 
   async #close(): Promise<void> {
+    this.#stopListening()
     const spaces = await Promise.allSettled(this.#spaces.values())
-    const results = await Promise.allSettled(spaces.map(result => (result.status === 'fulfilled' ? result.value.close() : undefined)))
+    const results = await Promise.allSettled(
+      spaces.map(result => (result.status === 'fulfilled' ? result.value.close() : undefined)),
+    )
     for (const client of this.#clients.values()) client.close()
     await this.#options.store.close()
     for (const result of results) if (result.status === 'rejected') throw result.reason
@@ -267,25 +298,27 @@ export class Replica {
     await this.#options.store.commit({ puts, deletes: [] })
   }
 
-  /** The one connection to a relay. @param known what the relay must be, where something else than first contact says so */
+  /** The network may be back: tries to connect at once instead of waiting for the next attempt. */
+  wake(): void {
+    for (const client of this.#clients.values()) client.wake()
+  }
+
+  /** The one connection to a relay. @param known its identity, from an invite or a space; undefined at first contact */
   async #client(url: string, known: PinnedRelay | undefined): Promise<RelayClient> {
-    const name = known === undefined ? url : `${url} ${known.name}`
-    const existing = this.#clients.get(name)
-    if (existing !== undefined) return existing
     const { store } = this.#options
-    const stored = known === undefined ? await store.get(relayKey(url)) : undefined
-    const pinned = known ?? (stored === undefined ? undefined : decodePinnedRelay(stored))
-    const again = this.#clients.get(name)
-    if (again !== undefined) return again
+    const stored = await store.get(relayKey(url))
+    const existing = this.#clients.get(url)
+    if (existing !== undefined) return existing
     const client: RelayClient = new RelayClient({
       transport: this.#platform.transport,
       environment: this.#platform.environment,
       url,
-      pinned,
+      pinned: stored === undefined ? known : decodePinnedRelay(stored),
       pin: relay => store.commit({ puts: [[relayKey(url), encodePinnedRelay(relay)]], deletes: [] }),
       onState: (_, cause) => this.#onConnection(client, cause),
     })
-    this.#clients.set(name, client)
+    this.#clients.set(url, client)
+    client.start()
     return client
   }
 

@@ -1,4 +1,4 @@
-import type * as Automerge from '@automerge/automerge/slim'
+import type { Doc, Patch } from './crdt/content.ts'
 import type { DocumentInfo } from './crdt/directory.ts'
 import type { DocumentCore } from './crdt/document-core.ts'
 import { SealogError } from './errors.ts'
@@ -11,12 +11,12 @@ export type ChangeSource = 'change' | 'remote' | 'reload'
 
 export interface ChangeEvent<T> {
   readonly handle: SpaceDocument<T>
-  readonly doc: Automerge.Doc<T>
+  readonly doc: Doc<T>
   /** Empty for `reload`: read `doc` as a whole. */
-  readonly patches: Automerge.Patch[]
+  readonly patches: Patch[]
   readonly patchInfo: {
-    readonly before: Automerge.Doc<T>
-    readonly after: Automerge.Doc<T>
+    readonly before: Doc<T>
+    readonly after: Doc<T>
     readonly source: ChangeSource
   }
 }
@@ -76,8 +76,8 @@ export class SpaceDocument<T = Record<string, unknown>> {
   }
 
   /** The document as of now. Treat it as frozen; it is replaced, not changed, by every change. */
-  doc(): Automerge.Doc<T> {
-    return this.#core.doc as Automerge.Doc<T>
+  doc(): Doc<T> {
+    return this.#core.doc as Doc<T>
   }
 
   /** Hashes of the latest changes, in hex: equal on two devices exactly when the documents are. */

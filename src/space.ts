@@ -1,6 +1,4 @@
-import { idBytes, DIRECTORY_DOCUMENT, type DocumentId, documentIdOf, type MemberId, memberIdOf, parseDocumentId, type SpaceId } from './ids.ts'
-import type { PatchBatch } from './crdt/content.ts'
-import { addToDirectory, archiveInDirectory, type DocumentInfo, findInDirectory, readDirectory } from './crdt/directory.ts'
+import type { DocumentInfo } from './crdt/directory.ts'
 import type { DocumentCore } from './crdt/document-core.ts'
 import { DocumentSet } from './crdt/document-set.ts'
 import { encodeInviteLink, inviteKeys } from './crdt/invite-link.ts'
@@ -14,9 +12,12 @@ import { publicKeyOf, type SignatureVerifier } from './crypto/sign.ts'
 import type { Environment } from './environment.ts'
 import { SealogError } from './errors.ts'
 import { Emitter, type ListenOptions, type Unsubscribe } from './events.ts'
-import type { ConnectionState, RelayClient } from './relay/client.ts'
-import { type ChangeSource, type Receipt, SpaceDocument } from './space-document.ts'
-import { type RelayIdentity, type Role, ROLES, roleNumber } from './verify/control.ts'
+import { DIRECTORY_DOCUMENT, type DocumentId, idBytes, memberIdOf, type SpaceId } from './ids.ts'
+import { OpenDocuments } from './open-documents.ts'
+import type { RelayClient } from './relay/client.ts'
+import type { Receipt, SpaceDocument } from './space-document.ts'
+import type { InviteOptions, Member, SpaceStatus } from './space-status.ts'
+import { type RelayIdentity, ROLES, type Role, roleNumber } from './verify/control.ts'
 import type { LogView, VerifiedEntry } from './verify/log.ts'
 import type { ControlState } from './verify/state.ts'
 import { assertWaitOptions, Condition, type WaitOptions, withLimits } from './waiting.ts'
@@ -25,40 +26,12 @@ import { assertWaitOptions, Condition, type WaitOptions, withLimits } from './wa
 const STORE_RETRY = 5_000
 const DAY: number = 24 * 60 * 60 * 1000
 
-export interface Member {
-  readonly id: MemberId
-  readonly name: string
-  readonly role: Role
-  readonly me: boolean
-}
-
-export interface SpaceStatus {
-  readonly connection: ConnectionState | 'paused'
-  /** Own changes: only in memory; in the local store; on their way through the relay. */
-  readonly local: { readonly unsaved: number; readonly pending: number; readonly sequenced: number }
-  /** The verified log: number of entries, and the time (Unix, ms) that the relay signed with it. */
-  readonly confirmed: { readonly size: number; readonly at: number | undefined }
-  /** Every entry of the log was verified, one by one. */
-  readonly trust: 'verified'
-  readonly storage: 'ok' | 'full' | 'failed'
-  /** Set when sync cannot go on with this version of the library. */
-  readonly halted: SealogError | undefined
-}
-
 export interface SpaceEvents {
   /** The list of documents, or what the directory says of them, changed. */
   documents: { readonly space: Space }
   members: { readonly space: Space }
   status: { readonly space: Space; readonly status: SpaceStatus }
   problem: { readonly space: Space; readonly problem: Problem }
-}
-
-export interface InviteOptions extends WaitOptions {
-  readonly role?: Role
-  /** Milliseconds from now; default a week. */
-  readonly expiresIn?: number
-  /** Address of the app, to which the invite is added as a fragment; default: a bare `sealog:` link. */
-  readonly base?: string
 }
 
 export interface SpaceOptions {
@@ -78,7 +51,7 @@ export class Space {
   readonly #problems = new Problems(problem => this.#emitter.emit('problem', { space: this, problem }))
   readonly #emitter = new Emitter<SpaceEvents>()
   readonly #condition = new Condition()
-  readonly #handles = new Map<DocumentId, Set<SpaceDocument<unknown>>>()
+  readonly #open: OpenDocuments
   readonly #provenIndex = new Map<DocumentId, number>()
   readonly #sync: SpaceSync
   #storage: SpaceStatus['storage'] = 'ok'
@@ -95,8 +68,16 @@ export class Space {
       store,
       random: environment.random,
       devicePublicKey: publicKeyOf(loaded.secrets.device.signing),
-      onChanged: (document, batch, source) => this.#onChanged(document, batch, source),
+      onChanged: (document, batch, source) => this.#open.tell(document, batch, source),
       onFlush: failure => this.#onFlush(failure),
+    })
+    this.#open = new OpenDocuments({
+      documents: this.#documents,
+      environment,
+      assertWritable: () => this.#assertWritable(),
+      receipt: core => this.#receipt(core),
+      onLocalChange: () => this.#onUpdate(),
+      onDirectoryChange: () => this.#emitter.emit('documents', { space: this }),
     })
     const space = idBytes(options.id)
     this.#sync = new SpaceSync({
@@ -202,13 +183,14 @@ export class Space {
 
   /** All documents of the directory, archived ones included. */
   documents(): readonly DocumentInfo[] {
-    return readDirectory(this.#directory().doc)
+    return this.#open.list()
   }
 
   /**
    * A new document with this content; at once, offline too.
    * @param options.name what people call it (encrypted like all content)
    * @param options.type what kind of document the application says it is
+   * @throws SealogError ERR_CLOSED, ERR_READ_ONLY, ERR_GUARD, ERR_STORE…; TypeError
    */
   async createDocument<T extends object = Record<string, unknown>>(
     initial: T = {} as T,
@@ -220,84 +202,20 @@ export class Space {
     const { name = '', type = '' } = options
     if (typeof name !== 'string') throw new TypeError('name: expected a string')
     if (typeof type !== 'string') throw new TypeError('type: expected a string')
-    this.#assertOpen()
     this.#assertWritable()
-    const { environment } = this.#options
-    const id = documentIdOf(environment.random(16))
-    const core = this.#documents.create(id)
-    const handle = this.#handle<T>(core)
-    this.#change(core, doc => void Object.assign(doc, initial), undefined)
-    const info: DocumentInfo = { id, name, type, created: environment.now(), archived: false }
-    this.#change(this.#directory(), directory => addToDirectory(directory, info), undefined)
-    await this.#documents.flush()
-    return handle
+    return this.#open.create(initial, name, type)
   }
 
   /** @throws SealogError ERR_UNKNOWN_DOCUMENT, ERR_CLOSED; TypeError for what is not a document id */
   async openDocument<T = Record<string, unknown>>(id: string): Promise<SpaceDocument<T>> {
-    const document = parseDocumentId(id)
     this.#assertOpen()
-    const known = findInDirectory(this.#directory().doc, document) !== undefined || this.#documents.isKnown(document)
-    if (!known) throw new SealogError('ERR_UNKNOWN_DOCUMENT', 'no document of this id is known here')
-    return this.#handle<T>(await this.#documents.open(document))
+    return this.#open.open(id)
   }
 
   /** Marks a document as archived (or not): it stays, with all its content. */
   async archiveDocument(id: string, archived = true): Promise<void> {
-    const document = parseDocumentId(id)
-    this.#assertOpen()
     this.#assertWritable()
-    if (findInDirectory(this.#directory().doc, document) === undefined) {
-      throw new SealogError('ERR_UNKNOWN_DOCUMENT', 'the directory has no document of this id')
-    }
-    this.#change(this.#directory(), directory => archiveInDirectory(directory, document, archived), undefined)
-    await this.#documents.flush()
-  }
-
-  #directory(): DocumentCore {
-    return this.#documents.core(DIRECTORY_DOCUMENT) as DocumentCore
-  }
-
-  #handle<T>(core: DocumentCore): SpaceDocument<T> {
-    const handle = new SpaceDocument<T>(core, {
-      change: (target, fn, message) => this.#change(target, fn, message),
-      assertWritable: () => {
-        this.#assertOpen()
-        this.#assertWritable()
-      },
-      info: document => findInDirectory(this.#directory().doc, document),
-      saved: () => this.#documents.flush(),
-      receipt: target => this.#receipt(target),
-      released: document => this.#released(document, handle as SpaceDocument<unknown>),
-    })
-    const handles = this.#handles.get(core.document) ?? new Set()
-    this.#handles.set(core.document, handles.add(handle as SpaceDocument<unknown>))
-    return handle
-  }
-
-  #released(document: DocumentId, handle: SpaceDocument<unknown>): void {
-    const handles = this.#handles.get(document)
-    handles?.delete(handle)
-    if (handles?.size !== 0) return
-    this.#handles.delete(document)
-    if (!this.#closed && document !== DIRECTORY_DOCUMENT) void this.#documents.release(document)
-  }
-
-  #change(core: DocumentCore, fn: (doc: Record<string, unknown>) => void, message: string | undefined): void {
-    const edit = this.#documents.change(core, fn, this.#options.environment.now(), message)
-    if (edit.change === undefined) return
-    this.#tell(core.document, edit, 'change')
-    this.#onUpdate()
-  }
-
-  #onChanged(document: DocumentId, batch: PatchBatch, source: ChangeSource): void {
-    this.#tell(document, batch, source)
-  }
-
-  #tell(document: DocumentId, batch: PatchBatch, source: ChangeSource): void {
-    const event = { doc: batch.doc, patches: batch.patches, patchInfo: { before: batch.before, after: batch.doc, source } }
-    for (const handle of [...(this.#handles.get(document) ?? [])]) handle.notify(event)
-    if (document === DIRECTORY_DOCUMENT) this.#emitter.emit('documents', { space: this })
+    await this.#open.archive(id, archived)
   }
 
   #receipt(core: DocumentCore): Receipt {
@@ -419,7 +337,7 @@ export class Space {
     this.#closed = true
     this.#condition.changed()
     this.#cancelRetry()
-    for (const handles of [...this.#handles.values()]) for (const handle of [...handles]) handle.close()
+    this.#open.close()
     await this.#sync.close()
     try {
       await this.#documents.close()
@@ -507,6 +425,7 @@ export class Space {
   }
 
   #assertWritable(): void {
+    this.#assertOpen()
     const role = this.#ownRole()
     if (roleNumber(role) < roleNumber('writer')) {
       throw new SealogError('ERR_READ_ONLY', `a member of role ${role} cannot write`)

@@ -26,7 +26,9 @@ export function withLimits<T>(environment: Environment, options: WaitOptions, ta
     const cancel =
       timeout === undefined
         ? () => {}
-        : environment.schedule(timeout, () => done(() => reject(new SealogError('ERR_TIMEOUT', `not within ${timeout} ms`))))
+        : environment.schedule(timeout, () =>
+            done(() => reject(new SealogError('ERR_TIMEOUT', `not within ${timeout} ms`))),
+          )
     const onAbort = (): void => done(() => reject(aborted(signal)))
     const done = (settle: () => void): void => {
       cancel()

@@ -45,12 +45,14 @@ function readArguments(args: readonly string[]): Arguments | 'help' {
 }
 
 async function main(): Promise<void> {
+  // Whoever read the log or the first line may be gone: no reason to stop.
+  stdout.on('error', () => {})
+  stderr.on('error', () => {})
   let args: Arguments | 'help'
   try {
     args = readArguments(argv.slice(2))
   } catch (error) {
-    stderr.write(`sealog-relay: ${messageOf(error)}\n\n${USAGE}`)
-    exit(2)
+    endWithUsage(error)
   }
   if (args === 'help') {
     stdout.write(USAGE)
@@ -61,12 +63,18 @@ async function main(): Promise<void> {
   try {
     relay = await startRelay({ ...options, log: quiet ? () => {} : logLine })
   } catch (error) {
+    if (error instanceof TypeError) endWithUsage(error)
     stderr.write(`sealog-relay: ${messageOf(error)}\n`)
-    exit(error instanceof TypeError ? 2 : 1)
+    exit(1)
   }
   // Before the line that tells others to go ahead: they may stop the relay at once.
   stopOnSignal(relay)
   stdout.write(`sealog-relay: ${relay.url} ${relay.name} ${relay.verifierKey}\n`)
+}
+
+function endWithUsage(error: unknown): never {
+  stderr.write(`sealog-relay: ${messageOf(error)}\n\n${USAGE}`)
+  exit(2)
 }
 
 function stopOnSignal(relay: RelayServer): void {

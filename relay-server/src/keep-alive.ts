@@ -3,19 +3,23 @@ import type { WebSocket } from 'ws'
 
 /**
  * Ends a socket whose other side is gone without a word: it is pinged at every interval, and must have answered before
- * the next one. A socket that is not read from at the moment is given another interval.
+ * the next one, or at least have taken some of what was sent before the ping. A socket that the relay itself does not
+ * read from at the moment is given another interval.
  * @param interval milliseconds
  */
 export function keepAlive(socket: WebSocket, environment: Environment, interval: number): void {
   let isAlive = true
   let cancel = environment.schedule(interval, beat)
+  let queued = 0
 
   function beat(): void {
-    if (!isAlive && !socket.isPaused) {
+    const isTaking = socket.bufferedAmount > 0 && socket.bufferedAmount !== queued
+    if (!isAlive && !isTaking && !socket.isPaused) {
       socket.terminate()
       return
     }
     isAlive = false
+    queued = socket.bufferedAmount
     socket.ping()
     cancel = environment.schedule(interval, beat)
   }

@@ -311,9 +311,12 @@ const CODES: readonly (readonly [start: string, code: ErrorCode, message: string
   ['SQLITE_NOTADB', 'ERR_STORE_CORRUPT', 'the file is no database'],
 ]
 
+const UNKNOWN = ['', 'ERR_STORE', 'the database failed'] as const
+
 function storeError(error: unknown): SealogError {
   if (error instanceof TypeError) throw error
   const reported = codeOf(error)
-  const [, code, message] = CODES.find(([start]) => reported.startsWith(start)) ?? ['', 'ERR_STORE', 'SQLite failed']
-  return asSealogError(error, code as ErrorCode, reported === '' ? message : `${message} (${reported})`)
+  const [, code, message] = CODES.find(([start]) => reported.startsWith(start)) ?? UNKNOWN
+  const detail = error instanceof Error ? error.message : reported
+  return asSealogError(error, code, `${message} (${detail})`)
 }

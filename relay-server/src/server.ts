@@ -9,10 +9,11 @@ import {
   isKeyName,
   MAX_FRAME_LENGTH,
   platformEnvironment,
+  SealogError,
   signingKeyFromSeed,
 } from 'sealog/protocol'
 import { type RawData, type WebSocket, WebSocketServer } from 'ws'
-import { DEFAULT_LIMITS, type Limits, type Log, type RelayContext } from './context.ts'
+import { DEFAULT_LIMITS, type Limits, type Log } from './context.ts'
 import { type HttpHook, httpRequests } from './http-requests.ts'
 import { keepAlive } from './keep-alive.ts'
 import type { LogStore } from './log-store.ts'
@@ -67,10 +68,7 @@ export async function startRelay(options: RelayServerOptions): Promise<RelayServ
   const { data, name, port, host = '127.0.0.1' } = options
   const environment = options.environment ?? platformEnvironment()
   const log = options.log ?? (() => {})
-  mkdirSync(data, { recursive: true, mode: 0o700 })
-  assertDatabaseOfKey(data)
-  const store = sqliteLogStore(databaseFileOf(data))
-  await store.open()
+  const store = await openStore(data)
   try {
     const seed = await settleIdentity(data, name, store, environment.random)
     const relay = new Relay({
@@ -82,11 +80,13 @@ export async function startRelay(options: RelayServerOptions): Promise<RelayServ
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       log,
     })
-    const http = await listen(relay, host, port, options.http)
-    const address = http.address() as AddressInfo
-    const url = `ws://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
-    log({ level: 'info', event: 'listening', url, name })
-    return serverOf(relay, store, http, url, address.port)
+    const sockets = new Set<WebSocket>()
+    const http = createHttpServer(relay, sockets, options.http)
+    await listen(http, host, port)
+    http.on('error', error => log({ level: 'error', event: 'http-error', reason: error.message }))
+    const server = serverOf(relay, http, sockets)
+    log({ level: 'info', event: 'listening', url: server.url, name })
+    return server
   } catch (error) {
     await store.close()
     throw error
@@ -100,8 +100,32 @@ function checkOptions({ data, port, name }: RelayServerOptions): void {
   if (!isName) throw new TypeError('options.name: expected at most 255 characters without spaces and "+"')
 }
 
-function serverOf(relay: Relay, store: LogStore, http: Server, url: string, port: number): RelayServer {
-  const { name, signingKey, environment, log } = relay.context
+async function openStore(data: string): Promise<LogStore> {
+  try {
+    mkdirSync(data, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new SealogError('ERR_STORE', `the data folder cannot be used: ${reason}`, { cause })
+  }
+  assertDatabaseOfKey(data)
+  const store = sqliteLogStore(databaseFileOf(data))
+  await store.open()
+  return store
+}
+
+function listen(http: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    http.once('error', reject)
+    http.listen(port, host, () => {
+      http.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function serverOf(relay: Relay, http: Server, sockets: ReadonlySet<WebSocket>): RelayServer {
+  const { name, signingKey, environment, store, log } = relay.context
+  const { address, family, port } = http.address() as AddressInfo
   const key = signingKey.publicKey
   let closing: Promise<void> | undefined
 
@@ -113,8 +137,9 @@ function serverOf(relay: Relay, store: LogStore, http: Server, url: string, port
       cancel = environment.schedule(CLOSING_TIME, resolve)
     })
     await relay.close(deadline)
-    // Sockets end themselves when the other side closes too; those that do not are cut.
+    // Sockets end by themselves when the other side closes too; those whose other side does not are cut.
     await Promise.race([closed, deadline])
+    for (const socket of sockets) socket.terminate()
     http.closeAllConnections()
     cancel()
     await store.close()
@@ -122,7 +147,7 @@ function serverOf(relay: Relay, store: LogStore, http: Server, url: string, port
   }
 
   return {
-    url,
+    url: `ws://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     port,
     name,
     key,
@@ -134,11 +159,13 @@ function serverOf(relay: Relay, store: LogStore, http: Server, url: string, port
   }
 }
 
-async function listen(relay: Relay, host: string, port: number, hook: HttpHook | undefined): Promise<Server> {
+function createHttpServer(relay: Relay, sockets: Set<WebSocket>, hook: HttpHook | undefined): Server {
   const { name, limits, log } = relay.context
-  const health = (): object => ({ status: 'ok', name })
   const http = createServer({ headersTimeout: HANDSHAKE_TIMEOUT, requestTimeout: HANDSHAKE_TIMEOUT })
-  http.on('request', httpRequests(health, hook))
+  http.on(
+    'request',
+    httpRequests(() => ({ status: 'ok', name }), hook),
+  )
   const upgrades = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -153,16 +180,12 @@ async function listen(relay: Relay, host: string, port: number, hook: HttpHook |
       socket.end('HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
       return
     }
-    upgrades.handleUpgrade(request, socket, head, webSocket => serve(relay, webSocket))
-  })
-  await new Promise<void>((resolve, reject) => {
-    http.once('error', reject)
-    http.listen(port, host, () => {
-      http.off('error', reject)
-      resolve()
+    upgrades.handleUpgrade(request, socket, head, webSocket => {
+      sockets.add(webSocket)
+      webSocket.on('close', () => sockets.delete(webSocket))
+      serve(relay, webSocket)
     })
   })
-  http.on('error', error => log({ level: 'error', event: 'http-error', reason: error.message }))
   return http
 }
 

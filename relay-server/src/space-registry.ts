@@ -54,7 +54,7 @@ export class SpaceRegistry {
   /** Resolves when nothing that was asked of any space is under way. */
   async settle(): Promise<void> {
     const sequencers = await Promise.allSettled([...this.#open.values()].map(entry => entry.sequencer))
-    await Promise.all(sequencers.map(result => (result.status === 'fulfilled' ? result.value.settle() : undefined)))
+    await Promise.all(sequencers.map(result => (result.status === 'fulfilled' ? result.value.idle() : undefined)))
   }
 
   #load(space: SpaceId): OpenSpace {

@@ -40,6 +40,7 @@ interface PushRequest {
 }
 
 interface SettleRequest {
+  readonly needsFreshNote: boolean
   readonly resolve: () => void
 }
 
@@ -85,7 +86,12 @@ export class SpaceSequencer {
 
   /** Resolves when everything asked for before is done, and the note is not older than the limit. */
   settle(): Promise<void> {
-    return new Promise(resolve => this.#enqueue({ resolve }))
+    return new Promise(resolve => this.#enqueue({ needsFreshNote: true, resolve }))
+  }
+
+  /** Resolves when everything asked for before is done. */
+  idle(): Promise<void> {
+    return new Promise(resolve => this.#enqueue({ needsFreshNote: false, resolve }))
   }
 
   follow(follower: Follower): void {
@@ -146,7 +152,7 @@ export class SpaceSequencer {
   async #serve(group: readonly Request[]): Promise<void> {
     const pushes = group.filter(request => 'push' in request)
     const outcomes = pushes.length > 0 ? await this.#append(pushes) : []
-    if (pushes.length < group.length) await this.#freshen()
+    if (group.some(request => 'needsFreshNote' in request && request.needsFreshNote)) await this.#freshen()
     let next = 0
     for (const request of group) {
       if ('push' in request) request.resolve(outcomes[next++] as PushOutcome)

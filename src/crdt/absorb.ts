@@ -168,7 +168,10 @@ function stateRows(view: LogView, entries: readonly VerifiedEntry[]): (readonly 
     const actorRecord = documentRecord && findActor(documentRecord, actor)
     if (documentRecord === undefined || actorRecord === undefined) continue
     rows.set(document, [documentKey(view.space, 'state', document), encodeDocumentRecord(documentRecord)])
-    rows.set(`${document}/${actor}`, [documentKey(view.space, 'state', document, actor), encodeActorRecord(actorRecord)])
+    rows.set(`${document}/${actor}`, [
+      documentKey(view.space, 'state', document, actor),
+      encodeActorRecord(actorRecord),
+    ])
     if (header.kind === 'control') rows.set('', [spaceKey(view.space, 'control'), encodeControlState(state.control)])
   }
   return [...rows.values()]

@@ -1,6 +1,5 @@
 import { compareBytes, concat, fromHex, toHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
-import { inspectChunks } from './guard.ts'
 import { ByteReader } from './guard/byte-reader.ts'
 import type { ChangeChunk } from './guard/change-chunk.ts'
 import { readChangeChunk } from './guard/change-chunk.ts'
@@ -9,6 +8,7 @@ import { encodeNumbers, pushInt, pushUint } from './guard/column-writer.ts'
 import { NULL } from './guard/columns.ts'
 import { OP_COLUMN } from './guard/op-table.ts'
 import { DEFAULT_LIMITS } from './guard/rules.ts'
+import { inspectChunks } from './guard.ts'
 
 export interface CarryOverOptions {
   /** Own change chunks that no proven entry holds, in order of seq. */
@@ -51,8 +51,10 @@ export function carryOver(options: CarryOverOptions): readonly CarriedChange[] {
     const chunk = readChunk(reader)
     if (chunk.type !== CHUNK_TYPE.change || !reader.done) throw new SealogError('ERR_CONTENT', 'not one change chunk')
     const change = readChangeChunk(chunk.body, DEFAULT_LIMITS)
-    if (change.actor !== from || change.ops.actors.includes(to)) throw new SealogError('ERR_CONTENT', 'change of another actor')
-    if (before !== undefined && change.seq !== before.seq + 1) throw new SealogError('ERR_CONTENT', 'changes out of order')
+    if (change.actor !== from || change.ops.actors.includes(to))
+      throw new SealogError('ERR_CONTENT', 'change of another actor')
+    if (before !== undefined && change.seq !== before.seq + 1)
+      throw new SealogError('ERR_CONTENT', 'changes out of order')
     if (before === undefined) firstUnsent = change.startOp
     before = change
     const seq = carried.length + 1
@@ -83,7 +85,9 @@ function rewrite(change: ChangeChunk, { seq, to, newHashes, isUnsent }: Rewrite)
   }
   const predecessors = sortedPredecessors(change, actorOf)
   const others = new Set(predecessors.actors)
-  const objects = Array.from(ops.objectActor, (index, row) => nameOf(index, ops.objectCounter[row] as number, actorOf, others))
+  const objects = Array.from(ops.objectActor, (index, row) =>
+    nameOf(index, ops.objectCounter[row] as number, actorOf, others),
+  )
   const keys = Array.from(ops.keyActor, (index, row) => nameOf(index, ops.keyCounter[row] as number, actorOf, others))
   others.delete(to)
   const sorted = [...others].sort()

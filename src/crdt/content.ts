@@ -4,6 +4,10 @@ import { SealogError } from '../errors.ts'
 import type { ActorId } from '../ids.ts'
 import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
 
+/** An Automerge document, and one step of how it became another. */
+export type Doc<T> = Automerge.Doc<T>
+export type Patch = Automerge.Patch
+
 /** An Automerge document of any shape. */
 export type AnyDoc = Automerge.Doc<Record<string, unknown>>
 
@@ -49,7 +53,10 @@ export function applyRows(doc: AnyDoc, rows: readonly FileRow[]): PatchBatch | u
   }
   try {
     const next = Automerge.loadIncremental(doc, concat(...rows.map(row => row.bytes)), { patchCallback })
-    if (changeCount(next) !== expected || !rows.every(row => row.tip === undefined || isTip(next, row.actor, row.tip))) {
+    if (
+      changeCount(next) !== expected ||
+      !rows.every(row => row.tip === undefined || isTip(next, row.actor, row.tip))
+    ) {
       return undefined
     }
     return { before: doc, doc: next, patches }

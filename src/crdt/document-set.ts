@@ -1,5 +1,5 @@
-import type { Random } from '../environment.ts'
 import { toHex } from '../bytes.ts'
+import type { Random } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
 import { carryOver } from './carry-over.ts'
@@ -17,8 +17,8 @@ import {
   encodeLocalRow,
   encodeMeta,
   type FileRow,
-  lastPart,
   type LocalChange,
+  lastPart,
   ordinal,
   rowPrefix,
   type Stopped,
@@ -60,6 +60,9 @@ export class DocumentSet {
   readonly #dirty = new Set<DocumentId>()
   /** Keys of own changes that are superseded and go with the next flush. */
   readonly #stale = new Map<DocumentId, readonly Uint8Array[]>()
+  /** Documents whose incarnation the store does not have yet. */
+  readonly #unstored = new Set<DocumentId>()
+  #flushQueued = false
   /** Ends when nobody is between reading the store and telling the open documents. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -172,6 +175,7 @@ export class DocumentSet {
     if (meta.incarnation !== undefined) return meta
     const started = { ...meta, incarnation: this.#options.random(8) }
     this.#metas.set(document, started)
+    this.#unstored.add(document)
     return started
   }
 
@@ -192,9 +196,19 @@ export class DocumentSet {
     const edit = core.change(fn, time, message)
     if (edit.change !== undefined) {
       this.#dirty.add(core.document)
-      queueMicrotask(() => void this.flush().catch(() => {}))
+      this.#flushSoon()
     }
     return edit
+  }
+
+  /** Once for all changes of one turn. */
+  #flushSoon(): void {
+    if (this.#flushQueued) return
+    this.#flushQueued = true
+    queueMicrotask(() => {
+      this.#flushQueued = false
+      void this.flush().catch(() => {})
+    })
   }
 
   /** Resolves when every own change made before the call is in the store. @throws SealogError ERR_STORE… */
@@ -217,7 +231,9 @@ export class DocumentSet {
       const fresh = new Set(keys.map(toHex))
       const stale = this.#stale.get(document)
       deletes.push(...(stale ?? []).filter(key => !fresh.has(toHex(key))))
-      puts.push([documentKey(this.#options.space, 'meta', document), encodeMeta(this.meta(document))])
+      if (this.#unstored.has(document)) {
+        puts.push([documentKey(this.#options.space, 'meta', document), encodeMeta(this.meta(document))])
+      }
       for (const [i, change] of unsaved.entries()) puts.push([keys[i] as Uint8Array, encodeLocalRow(change)])
       written.push({ core, seq: unsaved.at(-1)?.seq ?? 0, stale })
     }
@@ -231,6 +247,7 @@ export class DocumentSet {
       throw failure
     }
     for (const { core, seq, stale } of written) {
+      this.#unstored.delete(core.document)
       core.markSaved(seq)
       if (this.#stale.get(core.document) === stale) this.#stale.delete(core.document)
     }
@@ -276,10 +293,7 @@ export class DocumentSet {
   }
 
   /** Keeps that these rows did not apply, and drops them, so that the next opening is quick; inside `exclusive`. */
-  async refuse(
-    document: DocumentId,
-    refused: readonly RefusedRow[],
-  ): Promise<ReadonlyMap<ActorId, Stopped>> {
+  async refuse(document: DocumentId, refused: readonly RefusedRow[]): Promise<ReadonlyMap<ActorId, Stopped>> {
     const { store, space } = this.#options
     const meta = this.meta(document)
     const stops = this.#stops(refused)
@@ -323,6 +337,7 @@ export class DocumentSet {
     this.#metas.set(document, { ...this.meta(document), incarnation, clonedAt: undefined })
     this.#stale.set(document, [...(this.#stale.get(document) ?? []), ...stale])
     const batch = core.replace(applied?.doc ?? opened.doc, actor, locals)
+    this.#unstored.add(document)
     this.#dirty.add(document)
     this.#options.onChanged(document, batch, 'reload')
     await this.#flushOnce()
@@ -368,10 +383,10 @@ export class DocumentSet {
   }
 
   /** Gives up the memory of a document that nobody has open and that has nothing to send. */
-  release(document: DocumentId): Promise<void> {
+  release(document: DocumentId, isUnused: () => boolean): Promise<void> {
     return this.exclusive(async () => {
       const core = this.#cores.get(document)
-      if (core === undefined || core.locals.length > 0 || this.#dirty.has(document)) return
+      if (core === undefined || !isUnused() || core.locals.length > 0 || this.#dirty.has(document)) return
       this.#cores.delete(document)
       core.free()
     })

@@ -101,7 +101,7 @@ export function inspect(bytes: Uint8Array, rules: GuardRules): InspectedOps {
   const state: State = {
     rules,
     limits,
-    payload: { limits, segments: [], depths: new Map() },
+    payload: { limits, segments: [], objects: new Map() },
     changes: [],
     messages: [],
     previousAt: [],
@@ -237,7 +237,8 @@ function accept(state: State, change: Candidate): void {
     state.past = rules.past([...state.external])
   }
   // A counter that runs ahead would end the document once it reaches the limit, and one behind breaks its file.
-  if (state.past !== undefined && change.startOp !== Math.max(state.past.maxOp + 1, state.nextOp)) refuse('counter', 'not the next')
+  if (state.past !== undefined && change.startOp !== Math.max(state.past.maxOp + 1, state.nextOp))
+    refuse('counter', 'not the next')
 
   const segment: OpSegment = {
     start: change.startOp,

@@ -1,5 +1,5 @@
-import { ZERO_32 } from '../crypto/hash.ts'
 import { deriveEpoch, type EpochKeys } from '../crypto/epoch.ts'
+import { ZERO_32 } from '../crypto/hash.ts'
 import { openLabel, sealLabel } from '../crypto/keyring.ts'
 import { publicKeyOf, signSync } from '../crypto/sign.ts'
 import { kemPublicKeyOf, openWrap, verifyOpenedWrap, wrapSecret } from '../crypto/wrap.ts'
@@ -53,7 +53,14 @@ export function genesisBody(options: {
     device: keys,
     member,
     epoch: { commit: epoch.commit, readCommit: epoch.readCommit },
-    wrap: wrapSecret({ epochSecret, space: ZERO_32, epoch: 0, device: undefined, payloadKind: 0, kemPublicKey: keys.kem }),
+    wrap: wrapSecret({
+      epochSecret,
+      space: ZERO_32,
+      epoch: 0,
+      device: undefined,
+      payloadKind: 0,
+      kemPublicKey: keys.kem,
+    }),
     policy: { contentRules: 1, maxBodyLength: MAX_BODY_LENGTH },
     spaceName: label(epoch, 'space', names.space, random),
     memberName: label(epoch, 'member', names.member, random),

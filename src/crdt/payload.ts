@@ -1,10 +1,10 @@
 import { toHex } from '../bytes.ts'
 import { asBytes, asBytesUpTo, asTuple, asUint, decodeCbor, encodeCbor } from '../codec.ts'
 import { SealogError } from '../errors.ts'
+import { DEFAULT_LIMITS } from './guard/rules.ts'
+import { sameOps } from './guard/same-ops.ts'
 import type { ChangesEncoding, GuardRules, InspectedOps } from './guard.ts'
 import { inspect } from './guard.ts'
-import { sameOps } from './guard/same-ops.ts'
-import { DEFAULT_LIMITS } from './guard/rules.ts'
 
 /** The plaintext of an entry of kind `changes` (DESIGN §6.1). */
 export interface ChangesPayload {
@@ -40,7 +40,8 @@ export function encodeChangesPayload(payload: ChangesPayload): Uint8Array {
 export function decodeChangesPayload(bytes: Uint8Array): ChangesPayload {
   const value = decodeCbor(bytes, MAX_CHANGES_PAYLOAD)
   const version = Array.isArray(value) ? value[0] : undefined
-  if (typeof version === 'number' && version !== VERSION) throw new SealogError('ERR_UPGRADE', `changes of version ${version}`)
+  if (typeof version === 'number' && version !== VERSION)
+    throw new SealogError('ERR_UPGRADE', `changes of version ${version}`)
   const [, code, latestHash, latestSeq, count, chunks] = asTuple(value, 6, 'changes')
   const encoding = ENCODINGS[asUint(code, 'encoding')]
   if (encoding === undefined) throw new SealogError('ERR_UPGRADE', `changes in encoding ${String(code)}`)
@@ -51,7 +52,8 @@ export function decodeChangesPayload(bytes: Uint8Array): ChangesPayload {
     count: asUint(count, 'count', DEFAULT_LIMITS.maxChanges),
     chunks: asBytesUpTo(chunks, DEFAULT_LIMITS.maxBytes, 'chunks'),
   }
-  if (payload.count < 1 || payload.count > payload.latestSeq) throw new SealogError('ERR_MALFORMED', 'count: out of range')
+  if (payload.count < 1 || payload.count > payload.latestSeq)
+    throw new SealogError('ERR_MALFORMED', 'count: out of range')
   return payload
 }
 
@@ -113,7 +115,8 @@ export function buildChangesPayloads(
   changes.forEach((change, i) => {
     if (change.seq !== (changes[0] as UnsentChange).seq + i) throw new TypeError('changes: not in order of seq')
   })
-  if (new Set(changes.map(change => toHex(change.hash))).size !== changes.length) throw new TypeError('changes: listed twice')
+  if (new Set(changes.map(change => toHex(change.hash))).size !== changes.length)
+    throw new TypeError('changes: listed twice')
   const splitAbove = options.splitAbove ?? DEFAULT_SPLIT
   const maxChanges = options.maxChanges ?? DEFAULT_MAX_CHANGES
   const payloads: BuiltPayload[] = []
@@ -122,13 +125,19 @@ export function buildChangesPayloads(
   while (start < changes.length) {
     const group = changes.slice(start, start + length)
     const previousHash = start === 0 ? options.previousHash : (changes[start - 1] as UnsentChange).hash
-    const payload = build(source, group, { actor: options.actor, nextSeq: (group[0] as UnsentChange).seq, previousHash })
+    const payload = build(source, group, {
+      actor: options.actor,
+      nextSeq: (group[0] as UnsentChange).seq,
+      previousHash,
+    })
     if (payload.bytes.length > splitAbove && group.length > 1) {
       length = Math.ceil(group.length / 2)
       continue
     }
     if (payload.bytes.length > MAX_CHANGES_PAYLOAD) {
-      throw new SealogError('ERR_LIMIT', 'a change that is too large for one entry', { details: { limit: MAX_CHANGES_PAYLOAD } })
+      throw new SealogError('ERR_LIMIT', 'a change that is too large for one entry', {
+        details: { limit: MAX_CHANGES_PAYLOAD },
+      })
     }
     payloads.push(payload)
     start += group.length

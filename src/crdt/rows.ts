@@ -1,5 +1,17 @@
 import { concat, fromUtf8, toUtf8 } from '../bytes.ts'
-import { asArray, asBytes, asBytesUpTo, asOptional, asText, asTuple, asUint, type Cbor, decodeCbor, encodeCbor, optional } from '../codec.ts'
+import {
+  asArray,
+  asBytes,
+  asBytesUpTo,
+  asOptional,
+  asText,
+  asTuple,
+  asUint,
+  type Cbor,
+  decodeCbor,
+  encodeCbor,
+  optional,
+} from '../codec.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type SpaceId, spaceIdOf } from '../ids.ts'
 import { parseNote } from '../verify/checkpoint.ts'
@@ -192,7 +204,9 @@ export function encodeMeta(meta: DocumentMeta): Uint8Array {
     idBytes(meta.document),
     optional(meta.incarnation, bytes => bytes),
     [...meta.tips].map(([actor, tip]): Cbor => [idBytes(actor), tip.seq, tip.hash]),
-    [...meta.stopped].map(([actor, stop]): Cbor => [idBytes(actor), stop.reason === 'refused' ? 0 : 1, stop.index, stop.code]),
+    [...meta.stopped].map(
+      ([actor, stop]): Cbor => [idBytes(actor), stop.reason === 'refused' ? 0 : 1, stop.index, stop.code],
+    ),
     meta.nextFile,
     optional(meta.clonedAt, index => index),
   ])
@@ -207,7 +221,10 @@ export function decodeMeta(bytes: Uint8Array): DocumentMeta {
       tips: new Map(
         asArray(fields[2], 1_000_000, 'tips').map(item => {
           const tip = asTuple(item, 3, 'tip')
-          return [actorIdOf(asBytes(tip[0], 16, 'actor')), { seq: asUint(tip[1], 'seq'), hash: asBytes(tip[2], 32, 'hash') }]
+          return [
+            actorIdOf(asBytes(tip[0], 16, 'actor')),
+            { seq: asUint(tip[1], 'seq'), hash: asBytes(tip[2], 32, 'hash') },
+          ]
         }),
       ),
       stopped: new Map(

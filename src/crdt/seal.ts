@@ -4,7 +4,15 @@ import type { SigningKey } from '../crypto/sign.ts'
 import type { Random } from '../environment.ts'
 import { type ActorId, CONTROL_DOCUMENT, type DocumentId, idBytes, type SpaceId } from '../ids.ts'
 import { rootOf } from '../verify/compact-range.ts'
-import { actorOf, encodeHeader, entryHash, entrySigningInput, type Header, headerContext, type SignedEntry } from '../verify/entry.ts'
+import {
+  actorOf,
+  encodeHeader,
+  entryHash,
+  entrySigningInput,
+  type Header,
+  headerContext,
+  type SignedEntry,
+} from '../verify/entry.ts'
 import type { LogView } from '../verify/log.ts'
 import { type ActorRecord, findActor, findDocument } from '../verify/state.ts'
 import type { BuiltPayload } from './payload.ts'

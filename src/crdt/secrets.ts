@@ -1,4 +1,15 @@
-import { asArray, asBytes, asBytesUpTo, asOptional, asText, asTuple, asUint, decodeCbor, encodeCbor, optional } from '../codec.ts'
+import {
+  asArray,
+  asBytes,
+  asBytesUpTo,
+  asOptional,
+  asText,
+  asTuple,
+  asUint,
+  decodeCbor,
+  encodeCbor,
+  optional,
+} from '../codec.ts'
 import { deriveEpoch, type EpochKeys } from '../crypto/epoch.ts'
 import { documentKey, tagKey } from '../crypto/keyring.ts'
 import { SealogError } from '../errors.ts'
@@ -52,7 +63,12 @@ export function encodeSecrets(secrets: SpaceSecrets): Uint8Array {
     secrets.deviceName,
     admission?.type === 'genesis' ? [admission.entry.header, admission.entry.signature, admission.entry.body] : [],
     admission?.type === 'join'
-      ? [admission.provisional.signing, admission.provisional.kem, admission.index, optional(admission.body, body => body)]
+      ? [
+          admission.provisional.signing,
+          admission.provisional.kem,
+          admission.index,
+          optional(admission.body, body => body),
+        ]
       : [],
   ])
 }

@@ -1,4 +1,4 @@
-import { concat } from '../bytes.ts'
+import { concat, equalBytes } from '../bytes.ts'
 import type { SigningKey } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
@@ -7,7 +7,7 @@ import { authenticationInput } from '../relay/authentication.ts'
 import { jittered, type RelayClient, type Session } from '../relay/client.ts'
 import type { BodyPart, PushEntry, Received, Reject, ReplicaMessage, Sync } from '../relay/messages.ts'
 import { decodeHeader, INLINE_BODY_LENGTH } from '../verify/entry.ts'
-import type { Batch, BatchEntry } from '../verify/log.ts'
+import type { Batch, BatchEntry, PinnedRelay } from '../verify/log.ts'
 
 /** Delay before a space is opened again after something did not verify, in milliseconds; doubles up to the last. */
 const FIRST_RETRY = 200
@@ -29,6 +29,8 @@ export interface Opening {
 
 export interface SpaceChannelOptions {
   readonly space: SpaceId
+  /** The relay that the space is pinned to. */
+  readonly relay: PinnedRelay
   readonly client: RelayClient
   readonly environment: Environment
   readonly opening: () => Opening
@@ -78,7 +80,8 @@ export class SpaceChannel {
     this.#options.client.attach(this.#options.space, {
       onUp: session => {
         this.#session = session
-        this.open()
+        if (sameRelay(session.relay, this.#options.relay)) this.open()
+        else this.fault(new SealogError('ERR_RELAY_IDENTITY', 'the relay is not the one of this space'))
       },
       onMessage: message => this.#onMessage(message),
       onDown: cause => this.#down(cause),
@@ -101,7 +104,7 @@ export class SpaceChannel {
   open(): void {
     this.#reset(undefined)
     const session = this.#session
-    if (session === undefined || this.#stopped) return
+    if (session === undefined || this.#stopped || !sameRelay(session.relay, this.#options.relay)) return
     const generation = this.#generation
     const { client, space } = this.#options
     const { signer, from, genesis } = this.#options.opening()
@@ -179,7 +182,8 @@ export class SpaceChannel {
   async push(entries: readonly PushEntry[], onRefused: (error: SealogError, position: number) => void): Promise<void> {
     const over = this.guard()
     for (const { header, body } of entries) {
-      if (body !== undefined && body.length > INLINE_BODY_LENGTH) await this.#putBody(decodeHeader(header).bodyHash, body)
+      if (body !== undefined && body.length > INLINE_BODY_LENGTH)
+        await this.#putBody(decodeHeader(header).bodyHash, body)
     }
     if (over()) return
     const ref = this.#options.client.nextRef()
@@ -317,6 +321,10 @@ export class SpaceChannel {
       this.barrier().catch(() => {})
     })
   }
+}
+
+function sameRelay(a: PinnedRelay, b: PinnedRelay): boolean {
+  return a.name === b.name && equalBytes(a.key, b.key)
 }
 
 function rejection(reject: Reject): SealogError {

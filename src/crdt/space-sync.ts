@@ -85,6 +85,7 @@ export class SpaceSync {
     this.#keys = new SpaceKeys(options.secrets.epochs)
     this.#channel = new SpaceChannel({
       space: options.space,
+      relay: options.view.relay,
       client: options.client,
       environment: options.environment,
       opening: () => this.#opening(),

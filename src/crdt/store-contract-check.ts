@@ -45,3 +45,33 @@ function show(bytes: Uint8Array | undefined): string {
   const head = toHex(bytes.subarray(0, 32))
   return bytes.length > 32 ? `${head}… (${bytes.length} bytes)` : `<${head}>`
 }
+
+/** A promise and how to check it, given a way to get new, unopened stores over one place that is empty at first. */
+export type ContractCheck = readonly [promise: string, run: (store: () => ReplicaStore) => Promise<void>]
+
+/** A check that needs one open store. */
+export function openCase(promise: string, run: (store: ReplicaStore) => Promise<void>): ContractCheck {
+  return [
+    promise,
+    async store => {
+      const subject = store()
+      await subject.open()
+      await run(subject)
+    },
+  ]
+}
+
+export function bytes(...values: readonly number[]): Uint8Array {
+  return Uint8Array.from(values)
+}
+
+/** Bytes that differ from place to place and by length. */
+export function pattern(length: number): Uint8Array {
+  const out = new Uint8Array(length)
+  for (let i = 0; i < length; i++) out[i] = i * 31 + (i >> 8) + length
+  return out
+}
+
+export function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {
+  return prefix.every((byte, i) => key[i] === byte)
+}

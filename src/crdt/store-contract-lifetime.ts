@@ -1,6 +1,6 @@
 import type { ReplicaStore, StoreRow } from './store.ts'
+import type { ContractCheck } from './store-contract-check.ts'
 import { check, checkBytes, checkRejects, checkRows, everything } from './store-contract-check.ts'
-import type { ContractCheck } from './store-contract-rows.ts'
 
 const KEY: Uint8Array = Uint8Array.of(1)
 const ROW: StoreRow = [KEY, Uint8Array.of(2, 3)]

@@ -1,4 +1,5 @@
 import type { ReplicaStore } from './store.ts'
+import { BATCH_CASES } from './store-contract-batches.ts'
 import { LIFETIME_CASES } from './store-contract-lifetime.ts'
 import { ROW_CASES } from './store-contract-rows.ts'
 import { checkSessionFailingEverywhere } from './store-contract-session.ts'
@@ -25,7 +26,7 @@ export interface StoreContractCase {
  * @param makePlace makes a new, empty place; called once per case, and for each failure of the last two
  */
 export function storeContract(makePlace: () => StorePlace | Promise<StorePlace>): readonly StoreContractCase[] {
-  const onePlace = [...ROW_CASES, ...LIFETIME_CASES].map(([name, check]) => ({
+  const onePlace = [...ROW_CASES, ...BATCH_CASES, ...LIFETIME_CASES].map(([name, check]) => ({
     name,
     run: () => withPlaces(makePlace, async newPlace => check(await newPlace())),
   }))

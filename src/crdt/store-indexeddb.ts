@@ -47,14 +47,10 @@ interface Fate {
 async function beginSession(name: string, environment: LeaseEnvironment): Promise<StoreSession> {
   const fate: Fate = {}
   const locks: LockManager | undefined = globalThis.navigator?.locks
-  if (locks === undefined)
-    return openSession(name, fate, db =>
-      takeLease(
-        () => rowsToWrite(db),
-        environment,
-        () => loseLock(fate),
-      ),
-    )
+  if (locks === undefined) {
+    const onLost = (): void => loseLock(fate)
+    return openSession(name, fate, db => takeLease(() => rowsToWrite(db), environment, onLost))
+  }
   const lock = await takeWebLock(locks, name, () => loseLock(fate))
   if (lock === undefined) throw lockedError()
   try {

@@ -3,7 +3,13 @@ import type { Environment } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
 import type { PinnedRelay } from '../verify/log.ts'
-import { decodeRelayMessage, encodeMessage, PROTOCOL_VERSION, type RelayMessage, type ReplicaMessage } from './messages.ts'
+import {
+  decodeRelayMessage,
+  encodeMessage,
+  PROTOCOL_VERSION,
+  type RelayMessage,
+  type ReplicaMessage,
+} from './messages.ts'
 import type { Connection, Transport } from './transport.ts'
 
 /** Back-off between attempts to connect: doubles from the first to the last of these, in milliseconds, jittered. */
@@ -50,7 +56,9 @@ export class RelayClient {
   #state: ConnectionState = 'offline'
   #attempts = 0
   #nextRef = 1
-  #wanted = false
+  #closed = false
+  /** For the next attempt. */
+  #waiting = false
   #cancelTimer: () => void = () => {}
   readonly #identityWaiters = new Set<(relay: PinnedRelay) => void>()
 
@@ -64,36 +72,29 @@ export class RelayClient {
     return this.#state
   }
 
-  /** The pinned identity of the relay; undefined before the first contact. */
-  get relay(): PinnedRelay | undefined {
-    return this.#pinned
-  }
-
-  /** Starts connecting, and keeps trying until `close`. */
+  /** Connects at once where the relay was never met; else that happens as soon as somebody listens. */
   start(): void {
-    if (this.#wanted) return
-    this.#wanted = true
-    this.#connect()
+    this.#update()
   }
 
-  /** Calls back with the pinned identity, now or at first contact. @returns a function that unsubscribes */
-  onceIdentified(listener: (relay: PinnedRelay) => void): () => void {
-    if (this.#pinned !== undefined) {
-      listener(this.#pinned)
-      return () => {}
-    }
-    this.#identityWaiters.add(listener)
-    return () => this.#identityWaiters.delete(listener)
+  /** Resolves with the relay's identity: at once where it is pinned, else at first contact. */
+  identified(): Promise<PinnedRelay> {
+    if (this.#pinned !== undefined) return Promise.resolve(this.#pinned)
+    this.#update()
+    return new Promise(resolve => this.#identityWaiters.add(resolve))
   }
 
-  /** Routes messages of `space` to `events`; `onUp` follows if the connection is up already. */
+  /** Routes messages of `space` to `events`; `onUp` follows, at once if the connection is up already. */
   attach(space: SpaceId, events: ChannelEvents): void {
     this.#channels.set(space, events)
     if (this.#session !== undefined) events.onUp(this.#session)
+    this.#update()
   }
 
   detach(space: SpaceId): void {
-    if (this.#channels.delete(space) && this.#session !== undefined) this.send({ type: 'leave', space })
+    if (!this.#channels.delete(space)) return
+    this.send({ type: 'leave', space })
+    this.#update()
   }
 
   nextRef(): number {
@@ -112,17 +113,30 @@ export class RelayClient {
 
   /** Tries again at once, if it waits for the next attempt. */
   wake(): void {
-    if (!this.#wanted || this.#connection !== undefined) return
+    if (!this.#isWanted || this.#connection !== undefined) return
     this.#cancelTimer()
     this.#connect()
   }
 
   close(): void {
-    this.#wanted = false
+    this.#closed = true
     this.#drop(undefined)
   }
 
+  /** Somebody listens, or the relay is yet to be met. */
+  get #isWanted(): boolean {
+    return !this.#closed && (this.#channels.size > 0 || this.#pinned === undefined)
+  }
+
+  /** Connects where that is wanted, and hangs up where nobody listens any more. */
+  #update(): void {
+    if (!this.#isWanted) {
+      if (this.#state !== 'offline') this.#drop(undefined)
+    } else if (this.#state === 'offline' && !this.#waiting) this.#connect()
+  }
+
   #connect(): void {
+    this.#waiting = false
     this.#setState('connecting', undefined)
     const events = {
       onOpen: () => {},
@@ -152,7 +166,8 @@ export class RelayClient {
 
   #onWelcome(connection: Connection, welcome: Extract<RelayMessage, { type: 'welcome' }>): void {
     if (this.#session !== undefined) throw new SealogError('ERR_UNEXPECTED', 'a second welcome')
-    if (welcome.version !== PROTOCOL_VERSION) throw new SealogError('ERR_UPGRADE', `protocol version ${welcome.version}`)
+    if (welcome.version !== PROTOCOL_VERSION)
+      throw new SealogError('ERR_UPGRADE', `protocol version ${welcome.version}`)
     const relay: PinnedRelay = { name: welcome.name, key: welcome.key }
     const pinned = this.#pinned
     if (pinned !== undefined && (pinned.name !== relay.name || !equalBytes(pinned.key, relay.key))) {
@@ -165,9 +180,11 @@ export class RelayClient {
     this.#options.pin(relay).then(
       () => {
         this.#pinned = relay
-        for (const listener of this.#identityWaiters) listener(relay)
+        for (const resolve of this.#identityWaiters) resolve(relay)
         this.#identityWaiters.clear()
-        if (this.#connection === connection) this.#up(session)
+        if (this.#connection !== connection) return
+        this.#up(session)
+        this.#update()
       },
       error => this.#drop(asSealogError(error, 'ERR_STORE', 'the identity of the relay could not be kept')),
     )
@@ -183,6 +200,7 @@ export class RelayClient {
 
   #drop(cause: SealogError | undefined): void {
     this.#cancelTimer()
+    this.#waiting = false
     const connection = this.#connection
     const wasUp = this.#session !== undefined
     this.#connection = undefined
@@ -190,7 +208,8 @@ export class RelayClient {
     connection?.close()
     if (wasUp) for (const events of [...this.#channels.values()]) events.onDown(cause)
     this.#setState('offline', cause)
-    if (!this.#wanted) return
+    if (!this.#isWanted) return
+    this.#waiting = true
     this.#cancelTimer = this.#options.environment.schedule(this.#delay(), () => this.#connect())
   }
 

@@ -27,6 +27,9 @@ async function loadPackage(): Promise<typeof import('ws')> {
   try {
     return await import('ws')
   } catch (cause) {
-    throw new SealogError('ERR_OFFLINE', 'connections need the package ws (npm install ws)', { cause, retryable: false })
+    throw new SealogError('ERR_OFFLINE', 'connections need the package ws (npm install ws)', {
+      cause,
+      retryable: false,
+    })
   }
 }

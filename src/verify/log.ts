@@ -139,7 +139,8 @@ function acceptNote(view: LogView, bytes: Uint8Array): { checkpoint: Checkpoint;
   const { head } = view
   if (head !== undefined) {
     if (checkpoint.size < head.size) throw rollback(head.size, checkpoint.size)
-    if (checkpoint.time < head.time) throw new SealogError('ERR_TIME_BACKWARDS', 'a checkpoint older than its predecessor')
+    if (checkpoint.time < head.time)
+      throw new SealogError('ERR_TIME_BACKWARDS', 'a checkpoint older than its predecessor')
     if (checkpoint.size === head.size && !equalBytes(checkpoint.root, head.root)) {
       throw new SealogError('ERR_ROOT_MISMATCH', `two signed roots for ${head.size} entries`)
     }
@@ -312,7 +313,8 @@ function judge(...args: Parameters<typeof applyHeader>): ReturnType<typeof apply
   try {
     return applyHeader(...args)
   } catch (error) {
-    if (!(error instanceof SealogError) || error.code === 'ERR_UPGRADE' || error.code === 'ERR_INVALID_ENTRY') throw error
+    if (!(error instanceof SealogError) || error.code === 'ERR_UPGRADE' || error.code === 'ERR_INVALID_ENTRY')
+      throw error
     throw new SealogError('ERR_INVALID_ENTRY', error.message, { cause: error, details: error.details })
   }
 }
@@ -343,7 +345,8 @@ function coverage(entries: readonly ReducedEntry[], batch: Batch): readonly Requ
   const checks: RequiredCheck[] = []
   for (let offset = entries.length - 1; offset >= 0; offset--) {
     const { entry, signer, checks: own } = entries[offset] as ReducedEntry
-    for (const check of own) checks.push({ ...check, code: 'ERR_SIGNATURE', what: `possession in entry ${entry.index}` })
+    for (const check of own)
+      checks.push({ ...check, code: 'ERR_SIGNATURE', what: `possession in entry ${entry.index}` })
     if (covered.has(entry.actor) && entry.header.kind !== 'control') continue
     covered.add(entry.actor)
     const signature = batch.entries[offset]?.signature

@@ -161,7 +161,10 @@ function checkAuthority(control: ControlState, device: DeviceRecord, entry: Entr
   refuseIf((header.kind === 'control') !== (header.document === CONTROL_DOCUMENT), entry, 'kind')
   if (header.kind === 'control') return
   if (header.kind !== 'changes' && header.kind !== 'retire') {
-    throw new SealogError('ERR_UPGRADE', `entry ${entry.index} is of kind ${header.kind}, which this build does not know`)
+    throw new SealogError(
+      'ERR_UPGRADE',
+      `entry ${entry.index} is of kind ${header.kind}, which this build does not know`,
+    )
   }
   const role = control.members.get(device.member)?.role
   if (device.provisional || role === undefined || roleNumber(role) < roleNumber('writer')) {
@@ -254,9 +257,7 @@ function applyInvite(control: ControlState, author: DeviceRecord, body: InviteBo
   const rank = inviter === undefined ? -1 : roleNumber(inviter.role)
   // Admins and owners invite; an owner whomever, an admin only below itself.
   const allowed =
-    !author.provisional &&
-    rank >= roleNumber('admin') &&
-    (rank === roleNumber('owner') || roleNumber(body.role) < rank)
+    !author.provisional && rank >= roleNumber('admin') && (rank === roleNumber('owner') || roleNumber(body.role) < rank)
   if (!allowed) throw refusal(entry, 'role', 'ERR_UNAUTHORIZED')
   refuseIf(body.history !== 'all' && roleNumber(body.role) >= roleNumber('admin'), entry, 'invite')
   refuseIf(isKnownMember(control, body.member), entry, 'invite')

@@ -1,4 +1,15 @@
-import { asArray, asBytes, asBytesUpTo, asOptional, asTuple, asUint, type Cbor, decodeCbor, encodeCbor, optional } from '../codec.ts'
+import {
+  asArray,
+  asBytes,
+  asBytesUpTo,
+  asOptional,
+  asTuple,
+  asUint,
+  type Cbor,
+  decodeCbor,
+  encodeCbor,
+  optional,
+} from '../codec.ts'
 import { labelledHash } from '../crypto/hash.ts'
 import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type MemberId, memberIdOf } from '../ids.ts'
 import {
@@ -14,8 +25,8 @@ import {
   type Policy,
   policyFields,
   type RelayIdentity,
-  relayIdentityFields,
   type Role,
+  relayIdentityFields,
   roleNumber,
 } from './control.ts'
 import { emptyMap, entriesOf, getAt, mapRoot, type StateMap, setAt } from './state-map.ts'
@@ -185,7 +196,9 @@ export function decodeControlState(bytes: Uint8Array): ControlState {
     policy: asPolicy(fields[2]),
     spaceName: asBytesUpTo(fields[3], 512, 'space name'),
     devices: new Map(rows(fields[4], 7, 'devices').map(row => [asUint(row[0], 'device'), asDevice(row)])),
-    members: new Map(rows(fields[5], 4, 'members').map(row => [memberIdOf(asBytes(row[0], 16, 'member')), asMember(row)])),
+    members: new Map(
+      rows(fields[5], 4, 'members').map(row => [memberIdOf(asBytes(row[0], 16, 'member')), asMember(row)]),
+    ),
     invites: new Map(rows(fields[6], 6, 'invites').map(row => [asUint(row[0], 'invite'), asInvite(row)])),
     epochs: asArray(fields[7], MAX_ROWS, 'epochs').map(asEpochStart),
     count: asUint(fields[8], 'control count'),

@@ -135,7 +135,12 @@ describe('a document', () => {
         d => {
           d.lost = 1
           // What an application might do with a key that somebody typed in.
-          Object.defineProperty(d, '__proto__', { value: { isAdmin: true }, enumerable: true, configurable: true, writable: true })
+          Object.defineProperty(d, '__proto__', {
+            value: { isAdmin: true },
+            enumerable: true,
+            configurable: true,
+            writable: true,
+          })
           ;(d as { m: unknown }).m = JSON.parse('{"__proto__": {"isAdmin": true}}')
         },
         0,

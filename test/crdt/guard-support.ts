@@ -79,13 +79,22 @@ export function chunkOf(parts: ChangeParts): Uint8Array {
   return writeChunk(CHUNK_TYPE.change, concat(Uint8Array.from(out), ...data, parts.extra))
 }
 
+/** What Automerge's own type leaves out. */
+interface DecodedOp {
+  readonly action: string
+  readonly obj: string
+  readonly key?: string
+  readonly elemId?: string
+  readonly insert?: boolean
+}
+
 /** What stands in some changes, read by Automerge itself: an answer to the guard that shares no code with it. */
 export function pastOf(changes: readonly Uint8Array[]): CausalPast {
   const ops = new Map<string, { obj: string; key: string; insert: boolean; action: string }>()
   let maxOp = 0
   for (const bytes of changes) {
     const change = Automerge.decodeChange(bytes)
-    change.ops.forEach((op, i) => {
+    ;(change.ops as readonly DecodedOp[]).forEach((op, i) => {
       const id = `${change.startOp + i}@${change.actor}`
       const insert = op.insert === true
       ops.set(id, { obj: op.obj, key: insert ? id : (op.elemId ?? `"${op.key}`), insert, action: op.action })
@@ -98,7 +107,14 @@ export function pastOf(changes: readonly Uint8Array[]): CausalPast {
   const kinds: Record<string, ObjectKind> = { makeMap: 'map', makeList: 'list', makeText: 'text' }
   return {
     maxOp,
-    object: reference => kinds[ops.get(name(reference))?.action ?? ''],
+    object: reference => {
+      const op = ops.get(name(reference))
+      const kind = kinds[op?.action ?? '']
+      if (op === undefined || kind === undefined) return undefined
+      let depth = 1
+      for (let parent = op.obj; parent !== '_root'; parent = (ops.get(parent) as { obj: string }).obj) depth++
+      return { kind, depth }
+    },
     element: (object, reference) => {
       const op = ops.get(name(reference))
       return op?.insert === true && op.obj === objectName(object)

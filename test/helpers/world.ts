@@ -1,6 +1,6 @@
-import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
-import { memoryStore } from '../../src/crdt/store-memory.ts'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
+import { memoryStore } from '../../src/crdt/store-memory.ts'
+import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
 import { platformEnvironment } from '../../src/environment-platform.ts'
 import type { Transport } from '../../src/relay/transport.ts'
 import { Replica, type ReplicaPlatform } from '../../src/replica.ts'

@@ -1,8 +1,8 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { describe, expect, it } from 'vitest'
+import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { failingStore } from '../../src/crdt/store-failing.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
-import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { miniRelay } from '../helpers/mini-relay.ts'
 import { type Note, openPair, openWorld, settle } from '../helpers/world.ts'
 
@@ -124,12 +124,27 @@ describe('a cloned or restored replica (R-CLONE-1, R-CLONE-2)', () => {
     type(cloneNote, 5, 'two ')
     await cloneNote.saved()
     relay.down = false
-    await settle(cloneSpace, annSpace, firstSpace).catch(e => { console.log(cloneSpace.status, cloneSpace.problems, firstSpace.problems, annSpace.problems, cloneNote.doc(), firstNote.doc()); throw e })
+    await settle(cloneSpace, annSpace, firstSpace).catch(e => {
+      console.log(
+        cloneSpace.status,
+        cloneSpace.problems,
+        firstSpace.problems,
+        annSpace.problems,
+        cloneNote.doc(),
+        firstNote.doc(),
+      )
+      throw e
+    })
     type(cloneNote, 0, 'C')
     type(firstNote, 0, 'F')
     await settle(cloneSpace, annSpace, firstSpace, cloneSpace)
 
-    const words = annNote.doc().body.split(/\s+/).filter(word => word !== '').map(word => word.replace(/^[CF]+/, '')).sort()
+    const words = annNote
+      .doc()
+      .body.split(/\s+/)
+      .filter(word => word !== '')
+      .map(word => word.replace(/^[CF]+/, ''))
+      .sort()
     expect(words).toEqual(['base', 'clone', 'original', 'two'])
     expect([...annNote.doc().body].filter(c => c === 'C' || c === 'F').sort()).toEqual(['C', 'F'])
     expect(cloneNote.heads()).toEqual(annNote.heads())

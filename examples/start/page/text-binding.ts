@@ -1,5 +1,6 @@
-import { updateText } from '@automerge/automerge/slim'
+import { splice } from '@automerge/automerge/slim'
 import type { SpaceDocument } from 'sealog'
+import { difference, moved } from './text-difference.ts'
 
 export interface Note extends Record<string, unknown> {
   body: string
@@ -18,29 +19,31 @@ export function bindText(
   const stop = new AbortController()
   const { signal } = stop
   let composing = false
+  /** What the text area held when it and the note last were equal, but for what was typed since. */
+  let shown = ''
 
   function show(): void {
-    // An input method loses what it is composing when the text changes under it.
+    // An input method loses what it composes when the text changes under it; until it is done, the note runs ahead.
     if (composing) return
-    const body = bodyOf(note)
-    if (area.value === body) return
-    const [start, end] = [moved(area.selectionStart, area.value, body), moved(area.selectionEnd, area.value, body)]
-    area.value = body
+    shown = bodyOf(note)
+    if (area.value === shown) return
+    const edit = difference(area.value, shown)
+    const [start, end] = [moved(area.selectionStart, edit), moved(area.selectionEnd, edit)]
+    area.value = shown
     area.setSelectionRange(start, end)
   }
 
   function take(): void {
-    if (composing || area.value === bodyOf(note)) return
-    const { value } = area
+    if (area.value === shown) return
+    const typed = difference(shown, area.value)
+    const meanwhile = difference(shown, bodyOf(note))
+    shown = area.value
     try {
-      note.change(draft => {
-        if (typeof draft.body === 'string') updateText(draft, ['body'], value)
-        else draft.body = value
-      })
+      note.change(draft => replace(draft, moved(typed.from, meanwhile), moved(typed.to, meanwhile), typed.text))
     } catch (error) {
       onRefused(error)
-      show()
     }
+    show()
   }
 
   area.addEventListener('input', take, { signal })
@@ -50,6 +53,7 @@ export function bindText(
     () => {
       composing = false
       take()
+      show()
     },
     { signal },
   )
@@ -58,20 +62,13 @@ export function bindText(
   return () => stop.abort()
 }
 
+function replace(draft: Note, from: number, to: number, text: string): void {
+  if (typeof draft.body === 'string') splice(draft, ['body'], from, to - from, text)
+  else draft.body = text
+}
+
 /** Any member can write anything there. */
 function bodyOf(note: SpaceDocument<Note>): string {
   const { body } = note.doc()
   return typeof body === 'string' ? body : ''
-}
-
-/** Where a caret at `offset` of `before` belongs in `after`, which differs from it in one stretch. */
-function moved(offset: number, before: string, after: string): number {
-  const longest = Math.min(before.length, after.length)
-  let head = 0
-  while (head < longest && before[head] === after[head]) head++
-  if (offset <= head) return offset
-  let tail = 0
-  while (tail < longest - head && before.at(-1 - tail) === after.at(-1 - tail)) tail++
-  const fromEnd = before.length - offset
-  return fromEnd <= tail ? after.length - fromEnd : head
 }

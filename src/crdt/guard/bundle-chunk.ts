@@ -98,7 +98,12 @@ export function readBundleChunk(body: Uint8Array, limits: GuardLimits, budget: I
   return { actor: actors[author] as string, members, ops, rowByCounter: readPermutation(opColumns, rows) }
 }
 
-function readMembers(columns: Columns, count: number, external: readonly string[], limits: GuardLimits): BundleMember[] {
+function readMembers(
+  columns: Columns,
+  count: number,
+  external: readonly string[],
+  limits: GuardLimits,
+): BundleMember[] {
   const seq = required(columns, CHANGE_COLUMN.seq, count, { ...DELTA, nullable: false }, 'seq')
   const startOp = required(columns, CHANGE_COLUMN.startOp, count, { ...DELTA, nullable: false }, 'first op')
   const maxOp = required(columns, CHANGE_COLUMN.maxOp, count, { ...DELTA, nullable: false }, 'last op')
@@ -118,7 +123,13 @@ function readMembers(columns: Columns, count: number, external: readonly string[
   // A change depends on few others; without a bound, a run of counts would let the next column expand.
   if (total > count + limits.maxDependencies) refuse('too-many-dependencies', 'dependencies')
   const dependency = required(columns, CHANGE_COLUMN.dependency, total, { ...DELTA, nullable: false }, 'dependencies')
-  const extra = required(columns, CHANGE_COLUMN.extraCount, count, { delta: false, nullable: false, min: 0, max: MAX_COUNTER }, 'extra')
+  const extra = required(
+    columns,
+    CHANGE_COLUMN.extraCount,
+    count,
+    { delta: false, nullable: false, min: 0, max: MAX_COUNTER },
+    'extra',
+  )
   if (extra.some(length => length !== 0)) refuse('extra', 'bytes in a change')
 
   const members: BundleMember[] = []

@@ -63,7 +63,8 @@ export class ByteReader {
       scale *= 128
       if (scale > 2 ** 63) refuse('integer', 'out of range')
     } while (byte >= 0x80)
-    if ((byte === 0 && (before & 0x40) === 0) || (byte === 0x7f && (before & 0x40) !== 0)) refuse('integer', 'not minimal')
+    if ((byte === 0 && (before & 0x40) === 0) || (byte === 0x7f && (before & 0x40) !== 0))
+      refuse('integer', 'not minimal')
     if ((byte & 0x40) !== 0) value -= scale
     if (!Number.isSafeInteger(value)) refuse('integer', 'out of range')
     return value

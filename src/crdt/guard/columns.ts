@@ -29,7 +29,11 @@ interface ColumnEntry {
  * A column table: known specifications only, ascending, each at most once, none empty.
  * @param mayDeflate bundles and documents deflate long columns, changes never do
  */
-export function readColumnTable(reader: ByteReader, known: ReadonlySet<number>, mayDeflate: boolean): readonly ColumnEntry[] {
+export function readColumnTable(
+  reader: ByteReader,
+  known: ReadonlySet<number>,
+  mayDeflate: boolean,
+): readonly ColumnEntry[] {
   const count = reader.uint()
   if (count > known.size) refuse('columns', 'more columns than there are')
   const entries: ColumnEntry[] = []
@@ -92,7 +96,11 @@ export function countRows(column: Uint8Array | undefined, limit: number, reason:
 }
 
 /** Fills `out`, one number a row. @throws SealogError ERR_GUARD rows, encoding, integer, truncated */
-export function decodeNumbers<T extends Int32Array | Float64Array>(column: Uint8Array, out: T, format: NumberFormat): T {
+export function decodeNumbers<T extends Int32Array | Float64Array>(
+  column: Uint8Array,
+  out: T,
+  format: NumberFormat,
+): T {
   const { delta, nullable, min, max } = format
   const rows = out.length
   const reader = new ByteReader(column)
@@ -181,7 +189,12 @@ export interface TextColumn {
  * @param mayBeAllNull bundles write the messages of their changes even where there are none
  * @throws SealogError ERR_GUARD
  */
-export function decodeTexts(column: Uint8Array, rows: number, maxBytes: number, mayBeAllNull: boolean = false): TextColumn {
+export function decodeTexts(
+  column: Uint8Array,
+  rows: number,
+  maxBytes: number,
+  mayBeAllNull: boolean = false,
+): TextColumn {
   const index = new Int32Array(rows)
   const values: string[] = []
   const reader = new ByteReader(column)

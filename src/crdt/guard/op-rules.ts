@@ -1,7 +1,15 @@
 import { NULL } from './columns.ts'
 import type { OpTable } from './op-table.ts'
 import { ACTION, VALUE_TYPE } from './op-table.ts'
-import type { CausalPast, GuardLimits, KeyReference, ObjectKind, ObjectReference, OpReference } from './rules.ts'
+import type {
+  CausalPast,
+  GuardLimits,
+  KeyReference,
+  ObjectKind,
+  ObjectReference,
+  OpReference,
+  PastObject,
+} from './rules.ts'
 import { refuse } from './rules.ts'
 
 /** The operations of one change: counters `start` … `end − 1`. */
@@ -20,8 +28,15 @@ export interface PayloadOps {
   readonly limits: GuardLimits
   /** Ascending, not overlapping. */
   readonly segments: OpSegment[]
-  /** How deep the objects made in this payload lie in one another. */
-  readonly depths: Map<number, number>
+  /** Objects made in this payload by counter; without a past, depths count from the outermost known one. */
+  readonly objects: Map<number, PastObject>
+}
+
+const ROOT: PastObject = { kind: 'map', depth: 0 }
+const MADE_BY: Readonly<Record<number, ObjectKind>> = {
+  [ACTION.makeMap]: 'map',
+  [ACTION.makeList]: 'list',
+  [ACTION.makeText]: 'text',
 }
 
 interface Located {
@@ -43,9 +58,9 @@ export function checkOps(payload: PayloadOps, segment: OpSegment, past: CausalPa
   const { table } = segment
   for (let counter = segment.start; counter < segment.end; counter++) {
     const row = rowOf(segment, counter)
-    const kind = checkObject(payload, table, row, counter, past)
-    checkKey(payload, table, row, counter, kind, past)
-    checkAction(payload, segment, row, counter, kind)
+    const object = checkObject(payload, table, row, counter, past)
+    checkKey(payload, table, row, counter, object?.kind, past)
+    checkAction(payload, segment, row, counter, object)
     checkPredecessors(payload, table, row, counter, past)
   }
 }
@@ -55,21 +70,21 @@ export function rowOf(segment: OpSegment, counter: number): number {
   return segment.rowByCounter === undefined ? position : (segment.rowByCounter[position] as number)
 }
 
-/** @returns what the op's object is, where that is known */
+/** @returns the op's object, where it is known */
 function checkObject(
   payload: PayloadOps,
   table: OpTable,
   row: number,
   counter: number,
   past: CausalPast | undefined,
-): ObjectKind | undefined {
+): PastObject | undefined {
   const objectCounter = table.objectCounter[row] as number
   const objectActor = table.objectActor[row] as number
   if ((objectCounter === NULL) !== (objectActor === NULL)) refuse('object', 'half an id')
-  if (objectCounter === NULL) return 'map'
+  if (objectCounter === NULL) return ROOT
   if (objectCounter >= counter) refuse('object', 'not in the past')
   const own = locate(payload, table, objectActor, objectCounter)
-  if (own !== undefined) return kindMadeBy(own.table.action[own.row] as number) ?? refuse('object', 'not an object')
+  if (own !== undefined) return payload.objects.get(objectCounter) ?? refuse('object', 'not an object')
   if (past === undefined) return undefined
   return past.object(reference(table, objectActor, objectCounter)) ?? refuse('object', 'unknown')
 }
@@ -101,19 +116,28 @@ function checkKey(
   if (keyCounter >= counter) refuse('element', 'not in the past')
   const own = locate(payload, table, keyActor, keyCounter)
   if (own !== undefined) {
-    if (own.table.insert[own.row] !== 1 || !sameObject(own, table, row)) refuse('element', 'not an element of this object')
+    if (own.table.insert[own.row] !== 1 || !sameObject(own, table, row))
+      refuse('element', 'not an element of this object')
   } else if (past !== undefined) {
     if (!past.element(objectOf(table, row), reference(table, keyActor, keyCounter))) refuse('element', 'unknown')
   }
 }
 
-function checkAction(payload: PayloadOps, segment: OpSegment, row: number, counter: number, kind: ObjectKind | undefined): void {
+function checkAction(
+  payload: PayloadOps,
+  segment: OpSegment,
+  row: number,
+  counter: number,
+  object: PastObject | undefined,
+): void {
   const { table } = segment
+  const kind = object?.kind
   const action = table.action[row] as number
   const type = (table.valueMeta[row] as number) & 15
   const isInsert = table.insert[row] === 1
   const predecessors = (table.relatedStart[row + 1] as number) - (table.relatedStart[row] as number)
-  if (action !== ACTION.mark && (table.expand[row] === 1 || table.markName.index[row] !== NULL)) refuse('mark', 'not a mark')
+  if (action !== ACTION.mark && (table.expand[row] === 1 || table.markName.index[row] !== NULL))
+    refuse('mark', 'not a mark')
   if (isInsert && predecessors > 0) refuse('predecessor', 'of an insertion')
   switch (action) {
     case ACTION.set:
@@ -133,7 +157,8 @@ function checkAction(payload: PayloadOps, segment: OpSegment, row: number, count
     default:
       if (type !== VALUE_TYPE.null) refuse('value', 'of a new object')
       if (kind === 'text' && action !== ACTION.makeMap) refuse('action', 'in a text')
-      checkDepth(payload, table, row, counter)
+      if ((object?.depth ?? 0) >= payload.limits.maxDepth) refuse('too-deep', 'objects in objects')
+      payload.objects.set(counter, { kind: MADE_BY[action] as ObjectKind, depth: (object?.depth ?? 0) + 1 })
   }
 }
 
@@ -159,15 +184,13 @@ function checkMark(segment: OpSegment, row: number, counter: number, kind: Objec
   if (atHead || afterSame) refuse('mark', 'ends before it begins')
 }
 
-function checkDepth(payload: PayloadOps, table: OpTable, row: number, counter: number): void {
-  const parent = table.objectCounter[row] as number
-  const isOwn = parent !== NULL && table.objectActor[row] === table.author
-  const depth = ((isOwn ? payload.depths.get(parent) : undefined) ?? 0) + 1
-  if (depth > payload.limits.maxDepth) refuse('too-deep', 'objects in objects')
-  payload.depths.set(counter, depth)
-}
-
-function checkPredecessors(payload: PayloadOps, table: OpTable, row: number, counter: number, past: CausalPast | undefined): void {
+function checkPredecessors(
+  payload: PayloadOps,
+  table: OpTable,
+  row: number,
+  counter: number,
+  past: CausalPast | undefined,
+): void {
   const end = table.relatedStart[row + 1] as number
   let lastCounter = 0
   let lastActor = ''
@@ -177,14 +200,16 @@ function checkPredecessors(payload: PayloadOps, table: OpTable, row: number, cou
     const actor = table.actors[index] as string
     if (predecessor >= counter) refuse('predecessor', 'not in the past')
     // Automerge rebuilds this list in the order of ids, and the change's hash with it.
-    if (predecessor < lastCounter || (predecessor === lastCounter && actor <= lastActor)) refuse('predecessor', 'out of order')
+    if (predecessor < lastCounter || (predecessor === lastCounter && actor <= lastActor))
+      refuse('predecessor', 'out of order')
     lastCounter = predecessor
     lastActor = actor
     const own = locate(payload, table, index, predecessor)
     if (own !== undefined) {
       const action = own.table.action[own.row]
       if (action === ACTION.delete || action === ACTION.increment) refuse('predecessor', 'nothing to replace')
-      if (!sameObject(own, table, row) || !sameKey(own, predecessor, table, row)) refuse('predecessor', 'on another key')
+      if (!sameObject(own, table, row) || !sameKey(own, predecessor, table, row))
+        refuse('predecessor', 'on another key')
     } else if (past !== undefined) {
       if (!past.predecessor(objectOf(table, row), keyOf(table, row), { actor, counter: predecessor })) {
         refuse('predecessor', 'unknown')
@@ -213,16 +238,13 @@ function locate(payload: PayloadOps, table: OpTable, actor: number, counter: num
   return { table: segment.table, row: rowOf(segment, counter) }
 }
 
-function kindMadeBy(action: number): ObjectKind | undefined {
-  if (action === ACTION.makeMap) return 'map'
-  if (action === ACTION.makeList) return 'list'
-  return action === ACTION.makeText ? 'text' : undefined
-}
-
 function sameObject(a: Located, table: OpTable, row: number): boolean {
   const counter = table.objectCounter[row] as number
   if (a.table.objectCounter[a.row] !== counter) return false
-  return counter === NULL || sameActor(a.table, a.table.objectActor[a.row] as number, table, table.objectActor[row] as number)
+  return (
+    counter === NULL ||
+    sameActor(a.table, a.table.objectActor[a.row] as number, table, table.objectActor[row] as number)
+  )
 }
 
 /** Is `a`, whose counter is `counter`, an op on the key that this row is about? */
@@ -236,7 +258,9 @@ function sameKey(a: Located, counter: number, table: OpTable, row: number): bool
   const keyActor = table.keyActor[row] as number
   // What an insertion inserts is the element that bears its own id.
   if (a.table.insert[a.row] === 1) return keyCounter === counter && keyActor === table.author
-  return a.table.keyCounter[a.row] === keyCounter && sameActor(a.table, a.table.keyActor[a.row] as number, table, keyActor)
+  return (
+    a.table.keyCounter[a.row] === keyCounter && sameActor(a.table, a.table.keyActor[a.row] as number, table, keyActor)
+  )
 }
 
 function sameActor(a: OpTable, indexA: number, b: OpTable, indexB: number): boolean {

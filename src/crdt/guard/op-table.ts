@@ -39,7 +39,18 @@ const LAST_ACTION = 7
 const MAKE_TABLE = 6
 
 /** The low four bits of a value's metadata; the rest is its length in bytes. */
-export const VALUE_TYPE = { null: 0, false: 1, true: 2, uint: 3, int: 4, float: 5, text: 6, bytes: 7, counter: 8, timestamp: 9 } as const
+export const VALUE_TYPE = {
+  null: 0,
+  false: 1,
+  true: 2,
+  uint: 3,
+  int: 4,
+  float: 5,
+  text: 6,
+  bytes: 7,
+  counter: 8,
+  timestamp: 9,
+} as const
 
 /** The operations of one chunk, column by column, one row an op; every number is in range, nothing refers anywhere yet. */
 export interface OpTable {
@@ -100,11 +111,23 @@ export function readOpTable(
     : [OP_COLUMN.predecessorCount, OP_COLUMN.predecessorActor, OP_COLUMN.predecessorCounter]
   const [relatedCount = 0, relatedActor = 0, relatedCounter = 0] = related
 
-  const action = required(columns, OP_COLUMN.action, rows, { delta: false, nullable: false, min: 0, max: LAST_ACTION }, 'action')
+  const action = required(
+    columns,
+    OP_COLUMN.action,
+    rows,
+    { delta: false, nullable: false, min: 0, max: LAST_ACTION },
+    'action',
+  )
   if (action.includes(MAKE_TABLE)) refuse('action', 'table')
   const keyText = texts(columns, OP_COLUMN.keyText, rows, limits)
   const markName = texts(columns, OP_COLUMN.markName, rows, limits)
-  const valueMeta = required(columns, OP_COLUMN.valueMeta, rows, { delta: false, nullable: false, min: 0, max: MAX_COUNTER }, 'value')
+  const valueMeta = required(
+    columns,
+    OP_COLUMN.valueMeta,
+    rows,
+    { delta: false, nullable: false, min: 0, max: MAX_COUNTER },
+    'value',
+  )
   const value = columns.get(OP_COLUMN.value) ?? NO_BYTES
   const relatedStart = offsets(columns.get(relatedCount), rows, limits.maxPredecessors)
   const relatedTotal = relatedStart[rows] as number
@@ -119,7 +142,12 @@ export function readOpTable(
     actors,
     author,
     objectActor: optional(columns, OP_COLUMN.objectActor, rows, actor),
-    objectCounter: optional(columns, objectColumn, rows, layout.objectCounterDelta ? { ...COUNTER, delta: true } : COUNTER),
+    objectCounter: optional(
+      columns,
+      objectColumn,
+      rows,
+      layout.objectCounterDelta ? { ...COUNTER, delta: true } : COUNTER,
+    ),
     keyActor: optional(columns, OP_COLUMN.keyActor, rows, actor),
     keyCounter: optional(columns, OP_COLUMN.keyCounter, rows, ELEMENT),
     keyText,

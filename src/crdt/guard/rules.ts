@@ -60,6 +60,12 @@ export type KeyReference = string | OpReference
 
 export type ObjectKind = 'map' | 'list' | 'text'
 
+export interface PastObject {
+  readonly kind: ObjectKind
+  /** 1 for an object in the root map, and one more than its parent's for any other. */
+  readonly depth: number
+}
+
 /**
  * What a change may refer to outside its own entry: the operations in the causal past of its dependencies.
  * Answers must depend on the log alone, so that all replicas give the same verdict.
@@ -67,7 +73,7 @@ export type ObjectKind = 'map' | 'list' | 'text'
 export interface CausalPast {
   /** The largest op counter in this past; 0 where it is empty. */
   readonly maxOp: number
-  object(reference: OpReference): ObjectKind | undefined
+  object(reference: OpReference): PastObject | undefined
   /** Is `reference` an op that inserted an element into `object`? */
   element(object: ObjectReference, reference: OpReference): boolean
   /** Is `reference` an op on exactly this key of this object that left something to replace (not a deletion)? */
@@ -91,7 +97,7 @@ export interface GuardLimits {
   /** UTF-8 bytes of a map key or mark name. */
   readonly maxKeyBytes: number
   readonly maxMessageBytes: number
-  /** Objects in objects created by one payload. */
+  /** Objects in objects: Automerge takes seconds at a thousand, and a stack overflow at two. */
   readonly maxDepth: number
 }
 
@@ -109,7 +115,7 @@ export const DEFAULT_LIMITS: GuardLimits = {
   maxDependencies: 4_096,
   maxKeyBytes: 4_096,
   maxMessageBytes: 65_536,
-  maxDepth: 64,
+  maxDepth: 128,
 }
 
 /** Limits of a whole document: a snapshot, an import, a local file. */

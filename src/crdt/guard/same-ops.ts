@@ -47,7 +47,7 @@ function sameOp(a: OpTable, rowA: number, b: OpTable, rowB: number): boolean {
     textA(a.keyText) !== textB(b.keyText) ||
     textA(a.markName) !== textB(b.markName) ||
     a.valueMeta[rowA] !== b.valueMeta[rowB] ||
-    !equalBytes(valueOf(a, rowA), valueOf(b, rowB))
+    !equalBytes(valueBytes(a, rowA), valueBytes(b, rowB))
   ) {
     return false
   }
@@ -62,6 +62,6 @@ function sameOp(a: OpTable, rowA: number, b: OpTable, rowB: number): boolean {
   return true
 }
 
-function valueOf(table: OpTable, row: number): Uint8Array {
+function valueBytes(table: OpTable, row: number): Uint8Array {
   return table.value.subarray(table.valueStart[row], table.valueStart[row + 1])
 }

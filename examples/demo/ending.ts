@@ -1,0 +1,15 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+
+/** A process that is asked to stop gets this long before it is made to, in milliseconds. */
+const PATIENCE = 10_000
+
+/** Sends a signal to a process that was started here, and resolves when it is gone. */
+export async function endedBy(child: ChildProcess | undefined, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+  const gone = once(child, 'exit')
+  child.kill(signal)
+  const force = setTimeout(() => child.kill('SIGKILL'), PATIENCE)
+  await gone
+  clearTimeout(force)
+}

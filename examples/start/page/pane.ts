@@ -1,0 +1,81 @@
+import type { Space, SpaceDocument } from 'sealog'
+import { enterSpace, type Way } from './admission.ts'
+import { part } from './dom.ts'
+import { explain } from './explain.ts'
+import { showNotes } from './note-list.ts'
+import { showStatus } from './status-lines.ts'
+import { bindText, type Note } from './text-binding.ts'
+
+/** Called when the note that is open in a pane changed, or another one was opened there. */
+export type NoteListener = (note: SpaceDocument<Note>) => void
+
+/** Adds one device to the page: a replica of its own, with its own keys and its own database. */
+export async function addPane(parent: HTMLElement, way: Way, onNote: NoteListener): Promise<void> {
+  const template = document.getElementById('pane') as HTMLTemplateElement
+  parent.append(template.content.cloneNode(true))
+  const root = parent.lastElementChild as HTMLElement
+  const name = part(root, 'name', HTMLElement)
+  name.textContent = way.name
+  try {
+    const space = await enterSpace(way, {
+      form: part(root, 'join', HTMLFormElement),
+      invitation: part(root, 'invitation', HTMLElement),
+    })
+    name.textContent = space.me.name
+    showSpace(root, space, onNote)
+  } catch (error) {
+    tell(root, error)
+  }
+}
+
+function showSpace(root: HTMLElement, space: Space, onNote: NoteListener): void {
+  const refused = (error: unknown): void => tell(root, error)
+  const parts = {
+    connection: part(root, 'connection', HTMLElement),
+    own: part(root, 'own', HTMLElement),
+    log: part(root, 'log', HTMLElement),
+    members: part(root, 'members', HTMLElement),
+    problems: part(root, 'problems', HTMLElement),
+  }
+  const status = (): void => showStatus(space, parts)
+  space.on('status', status)
+  space.on('members', status)
+  space.on('problem', status)
+  status()
+  bindSwitch(part(root, 'online', HTMLButtonElement), space)
+
+  const area = part(root, 'text', HTMLTextAreaElement)
+  let leave = (): void => {}
+  const lists = { list: part(root, 'notes', HTMLElement), create: part(root, 'create', HTMLFormElement) }
+  showNotes(space, lists, refused, async id => {
+    leave()
+    area.disabled = true
+    const note = await space.openDocument<Note>(id)
+    const unbind = bindText(area, note, refused)
+    note.on('change', () => onNote(note))
+    leave = () => {
+      unbind()
+      note.close()
+    }
+    area.setAttribute('aria-label', note.info?.name ?? 'Note')
+    area.disabled = false
+    onNote(note)
+  })
+  part(root, 'space', HTMLElement).hidden = false
+}
+
+function bindSwitch(button: HTMLButtonElement, space: Space): void {
+  button.hidden = false
+  button.addEventListener('click', () => {
+    const online = space.status.connection === 'paused'
+    if (online) space.resume()
+    else space.pause()
+    button.setAttribute('aria-checked', String(online))
+  })
+}
+
+function tell(root: HTMLElement, error: unknown): void {
+  const message = part(root, 'message', HTMLElement)
+  message.textContent = explain(error)
+  message.hidden = false
+}

@@ -1,0 +1,56 @@
+import { type ErrorCode, SealogError } from 'sealog/protocol'
+import type { LogStore } from './log-store.ts'
+
+export interface FailingLogStoreOptions {
+  /** Which operation fails, counted from 1 in the order of the calls. Absent: none, the store only counts. */
+  readonly failAt?: number
+  /**
+   * `before` (default): the operation does not happen. `after`: it happens, but the caller sees an error, as when the
+   * process dies between the effect and the acknowledgement.
+   */
+  readonly mode?: 'before' | 'after'
+  /** Which operations are counted. Default: those that write. */
+  readonly counted?: readonly CountedOperation[]
+  /** Default `ERR_STORE`. */
+  readonly code?: ErrorCode
+}
+
+export type CountedOperation = Exclude<keyof LogStore, 'open' | 'close'>
+
+export interface FailingLogStore extends LogStore {
+  /** How many of the counted operations were called so far, the failed one included. */
+  readonly operations: number
+}
+
+/**
+ * Fails one operation of a store, chosen by number, and passes on all others. Run a session once without `failAt`, read
+ * `operations`, then run it again for every number up to that: whatever the moment, nothing acknowledged may be lost.
+ */
+export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions = {}): FailingLogStore {
+  const { failAt, mode = 'before', counted = ['append', 'putHead'], code = 'ERR_STORE' } = options
+  let operations = 0
+
+  async function count<T>(name: CountedOperation, operation: () => Promise<T>): Promise<T> {
+    if (!counted.includes(name)) return operation()
+    operations++
+    if (operations !== failAt) return operation()
+    if (mode === 'after') await operation()
+    throw new SealogError(code, `${name}, operation ${failAt}, was made to fail ${mode} its effect`)
+  }
+
+  return {
+    get operations() {
+      return operations
+    },
+    open: () => inner.open(),
+    readIdentity: () => count('readIdentity', () => inner.readIdentity()),
+    writeIdentity: identity => count('writeIdentity', () => inner.writeIdentity(identity)),
+    readSpace: space => count('readSpace', () => inner.readSpace(space)),
+    append: append => count('append', () => inner.append(append)),
+    putHead: (space, head) => count('putHead', () => inner.putHead(space, head)),
+    readEntries: (space, range) => count('readEntries', () => inner.readEntries(space, range)),
+    readNodes: (space, places) => count('readNodes', () => inner.readNodes(space, places)),
+    readBody: (...args) => count('readBody', () => inner.readBody(...args)),
+    close: () => inner.close(),
+  }
+}
