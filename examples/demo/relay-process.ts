@@ -18,20 +18,24 @@ export class RelayProcess {
   readonly #log: string
   #child: ChildProcess | undefined
 
-  private constructor(port: number, data: string, log: string) {
+  /**
+   * @param data folder of its database; must exist
+   * @param log file to which its output is added
+   */
+  constructor(port: number, data: string, log: string) {
     this.port = port
     this.#data = data
     this.#log = log
   }
 
-  /**
-   * @param data folder of its database; must exist
-   * @param log file to which its output is added
-   */
-  static async start(data: string, log: string): Promise<RelayProcess> {
-    const relay = new RelayProcess(await freePort(), data, log)
-    await relay.start()
-    return relay
+  static async freePort(): Promise<number> {
+    const server = createServer().listen(0, HOST)
+    await once(server, 'listening')
+    const address = server.address()
+    server.close()
+    await once(server, 'close')
+    if (address === null || typeof address === 'string') throw new Error('no free port')
+    return address.port
   }
 
   /** Resolves when it answers. @throws Error where it ends instead, or stays silent */
@@ -73,14 +77,4 @@ function commandPath(): string {
   const manifest = createRequire(import.meta.url).resolve('sealog-relay/package.json')
   const { bin } = JSON.parse(readFileSync(manifest, 'utf8')) as { bin: { 'sealog-relay': string } }
   return join(dirname(manifest), bin['sealog-relay'])
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST)
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }

@@ -32,18 +32,12 @@ export class ReplicaHandle {
   #child: ChildProcess | undefined
   #nextRef = 1
 
-  private constructor(options: ReplicaOptions) {
+  constructor(options: ReplicaOptions) {
     this.name = options.name
     this.#options = options
     this.ask = new Proxy({} as ReplicaCommands, {
       get: (_, name) => (...args: readonly unknown[]) => this.#call(name as keyof ReplicaCommands, args),
     })
-  }
-
-  static async start(options: ReplicaOptions): Promise<ReplicaHandle> {
-    const handle = new ReplicaHandle(options)
-    await handle.start()
-    return handle
   }
 
   /** Starts the process, and opens what is in the store. */

@@ -152,7 +152,7 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     .prepare<[number, number, number], Uint8Array>('SELECT hash FROM nodes WHERE space = ? AND level = ? AND place = ?')
     .pluck()
   const selectBody = db
-    .prepare<[number, number, number, number], Uint8Array>(
+    .prepare<[number, number, number, number], Uint8Array | null>(
       'SELECT substr(body, ?, ?) FROM bodies WHERE space = ? AND place = ?',
     )
     .pluck()
@@ -271,7 +271,8 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     },
     readBody(id, index, offset, length) {
       const part = selectBody.get(offset + 1, length, numberOf(id), index)
-      return part && plain(part)
+      // Of nothing SQLite makes null.
+      return part === null ? new Uint8Array(0) : part && plain(part)
     },
     close: () => void db.close(),
   }

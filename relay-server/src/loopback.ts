@@ -131,16 +131,17 @@ export function loopbackRelay(options: LoopbackOptions): LoopbackRelay {
 
   async function deliverAll(): Promise<number> {
     let count = 0
-    for (;;) {
-      let moved = 0
+    for (let before = -1; before < count; ) {
+      before = count
       while (deliverNext()) {
-        moved++
+        count++
         await nextTurn()
       }
-      count += moved
       await settle()
-      if (moved === 0) return count
+      // What the relay did since may be on its way now.
+      if (deliverNext()) count++
     }
+    return count
   }
 
   function cut(): void {

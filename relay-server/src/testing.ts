@@ -1,3 +1,4 @@
+export { type LogStoreContractCase, type LogStorePlace, logStoreContract } from './log-store-contract.ts'
 export {
   type CountedOperation,
   type FailingLogStore,

@@ -54,6 +54,16 @@ function dependent(author: ActorId, index: number): FileRow {
   )
 }
 
+function write(core: DocumentCore, key: string, value: unknown): void {
+  core.change(
+    doc => {
+      doc[key] = value
+    },
+    0,
+    undefined,
+  )
+}
+
 beforeAll(initializeAutomerge)
 
 describe('a batch with an entry that does not apply as announced (R-APPLY-1, R-APPLY-2)', () => {
@@ -110,7 +120,7 @@ describe('a document', () => {
 
   it('is as before when the callback of a change throws', () => {
     const core = freshCore()
-    core.change(d => void (d.kept = 1), 0, undefined)
+    write(core, 'kept', 1)
     expect(() =>
       core.change(
         d => {
@@ -123,13 +133,13 @@ describe('a document', () => {
     ).toThrow(RangeError)
     expect(core.doc).toEqual({ kept: 1 })
     expect(core.locals).toHaveLength(1)
-    core.change(d => void (d.next = 2), 0, undefined)
+    write(core, 'next', 2)
     expect(core.locals.map(change => change.seq)).toEqual([1, 2])
   })
 
   it('is as before when the guard refuses the change, and goes on afterwards (R-GUARD-1)', () => {
     const core = freshCore()
-    core.change(d => void (d.kept = 1), 0, undefined)
+    write(core, 'kept', 1)
     expect(() =>
       core.change(
         d => {
@@ -148,7 +158,7 @@ describe('a document', () => {
       ),
     ).toThrow()
     expect(core.doc).toEqual({ kept: 1 })
-    core.change(d => void (d.next = 2), 0, undefined)
+    write(core, 'next', 2)
     expect(core.doc).toEqual({ kept: 1, next: 2 })
     expect(core.locals.map(change => change.seq)).toEqual([1, 2])
   })
@@ -158,7 +168,7 @@ describe('a document', () => {
     expect(() =>
       core.change(
         () => {
-          core.change(d => void (d.inner = 1), 0, undefined)
+          write(core, 'inner', 1)
         },
         0,
         undefined,
@@ -169,12 +179,12 @@ describe('a document', () => {
 
   it('opens from its saved form, what came after it, and own changes on their way', () => {
     const core = freshCore()
-    core.change(d => void (d.own = 'first'), 0, undefined)
+    write(core, 'own', 'first')
     core.apply([writtenBy('a', 0)])
     const saved = compact(core.doc) as NonNullable<ReturnType<typeof compact>>
     const later = writtenBy('b', 1)
     core.apply([later])
-    core.change(d => void (d.own = 'second'), 0, undefined)
+    write(core, 'own', 'second')
     const row: FileRow = {
       kind: 'saved',
       count: saved.count,
@@ -193,7 +203,7 @@ describe('a document', () => {
 
   it('says so when its saved form has lost changes', () => {
     const core = freshCore()
-    core.change(d => void (d.own = 1), 0, undefined)
+    write(core, 'own', 1)
     const saved = compact(core.doc) as NonNullable<ReturnType<typeof compact>>
     const row: FileRow = {
       kind: 'saved',

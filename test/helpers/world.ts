@@ -1,7 +1,9 @@
+import { loopbackRelay, memoryLogStore } from 'sealog-relay/testing'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
 import { platformEnvironment } from '../../src/environment-platform.ts'
+import type { SpaceId } from '../../src/ids.ts'
 import type { Transport } from '../../src/relay/transport.ts'
 import { Replica, type ReplicaPlatform } from '../../src/replica.ts'
 import type { Space } from '../../src/space.ts'
@@ -13,24 +15,61 @@ export interface Note {
   body: string
 }
 
-/** Opens replicas over a given transport, for scenarios in one process. */
-export interface World {
-  readonly platform: ReplicaPlatform
-  open(name: string, store?: ReplicaStore): Promise<Replica>
+export interface WorldOptions {
+  /** Delays of the replicas, as a share of the real ones. */
+  readonly hurry?: number
 }
 
-export async function openWorld(transport: Transport): Promise<World> {
+/** Replicas and a relay in one process. */
+export interface World {
+  readonly platform: ReplicaPlatform
+  /** A timeout of these real milliseconds, as the replicas' hurried clock counts them. */
+  patience(ms: number): number
+  open(name: string, store?: ReplicaStore): Promise<Replica>
+  /** Number of entries that the relay has of a space. */
+  logSize(space: SpaceId): Promise<number>
+  /** Breaks all connections and lets nobody in, until `up`. */
+  down(): void
+  up(): void
+  cut(): void
+  /** Frames to replicas are lost on the way. */
+  mute: boolean
+}
+
+export async function openWorld({ hurry = 1 }: WorldOptions = {}): Promise<World> {
   await initializeAutomerge()
-  const platform: ReplicaPlatform = {
-    transport,
-    environment: platformEnvironment(),
-    verifier: await defaultVerifier(),
+  const real = platformEnvironment()
+  const environment = { ...real, schedule: (ms: number, task: () => void) => real.schedule(ms * hurry, task) }
+  const verifier = await defaultVerifier()
+  const store = memoryLogStore()
+  const relay = loopbackRelay({ environment: real, store, verifier })
+  const transport: Transport = {
+    connect: (url, events) =>
+      relay.connect(url, {
+        ...events,
+        onOpen: () => events.onOpen(),
+        onClose: cause => events.onClose(cause),
+        onFrame: frame => {
+          if (!world.mute) events.onFrame(frame)
+        },
+      }),
   }
-  return {
+  const platform: ReplicaPlatform = { transport, environment, verifier }
+  const world: World = {
     platform,
-    open: (name, store = memoryStore()) =>
-      Replica.open({ store, relay: 'ws://relay.test', profile: { name, device: `${name}'s laptop` } }, platform),
+    patience: ms => ms / hurry,
+    mute: false,
+    open: (name, replicaStore = memoryStore()) =>
+      Replica.open(
+        { store: replicaStore, relay: 'ws://relay.test', profile: { name, device: `${name}'s laptop` } },
+        platform,
+      ),
+    logSize: async space => (await store.readSpace(space))?.size ?? 0,
+    down: () => relay.stop(),
+    up: () => relay.restart(),
+    cut: () => relay.cut(),
   }
+  return world
 }
 
 /** A space of Ann's with one note, which Bob has joined. */
@@ -44,14 +83,15 @@ export interface Pair {
 }
 
 export async function openPair(world: World, stores: { ann?: ReplicaStore; bob?: ReplicaStore } = {}): Promise<Pair> {
+  const timeout = world.patience(5000)
   const ann = await world.open('Ann', stores.ann)
-  const annSpace = await ann.createSpace({ name: 'Field notes', timeout: 5000 })
+  const annSpace = await ann.createSpace({ name: 'Field notes', timeout })
   const annNote = await annSpace.createDocument<Note>({ title: 'Day 1', body: '' }, { name: 'Day 1' })
-  const link = await annSpace.invite({ timeout: 5000 })
+  const link = await annSpace.invite({ timeout })
   const bob = await world.open('Bob', stores.bob)
-  const bobSpace = await bob.joinSpace(link, { timeout: 5000 })
-  await annSpace.sync({ timeout: 5000 })
-  await bobSpace.sync({ timeout: 5000 })
+  const bobSpace = await bob.joinSpace(link, { timeout })
+  await annSpace.sync({ timeout })
+  await bobSpace.sync({ timeout })
   const bobNote = await bobSpace.openDocument<Note>(annNote.id)
   return { ann, bob, annSpace, bobSpace, annNote, bobNote }
 }

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { failingStore } from '../../src/crdt/store-failing.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
-import { miniRelay } from '../helpers/mini-relay.ts'
 import { type Note, openPair, openWorld, settle } from '../helpers/world.ts'
 
 /** The same rows in a store of its own: a backup, or a cloned machine. */
@@ -15,18 +14,12 @@ async function copyOf(store: ReplicaStore): Promise<ReplicaStore> {
   return copy
 }
 
-async function rowsOf(store: ReplicaStore): Promise<string> {
-  const rows = await store.scan(new Uint8Array(0))
-  return JSON.stringify(rows.map(([key, value]) => [[...key], [...value]]))
-}
-
 const type = (note: { change(fn: (doc: Note) => void): void }, at: number, text: string): void =>
   note.change(doc => Automerge.splice(doc, ['body'], at, 0, text))
 
 describe('two replicas', () => {
   it('write the same note at the same time and end equal', async () => {
-    const relay = miniRelay()
-    const world = await openWorld(relay)
+    const world = await openWorld()
     const { ann, bob, annSpace, bobSpace, annNote, bobNote } = await openPair(world)
     for (let i = 0; i < 60; i++) {
       type(annNote, 0, 'a')
@@ -43,12 +36,10 @@ describe('two replicas', () => {
   })
 
   it('keep what was written offline over a restart, and send it when the relay is back', async () => {
-    const relay = miniRelay()
-    const world = await openWorld(relay)
+    const world = await openWorld()
     const store = memoryStore()
     const { ann, bob, annSpace, bobSpace, bobNote } = await openPair(world, { bob: store })
-    relay.down = true
-    relay.cut()
+    world.down()
     type(bobNote, 0, 'offline ')
     await bobNote.saved()
     expect(bobSpace.status.local).toEqual({ unsaved: 0, pending: 1, sequenced: 0 })
@@ -62,7 +53,7 @@ describe('two replicas', () => {
     expect(space.status.local.pending).toBe(1)
     type(note, 8, 'twice')
     await expect(space.sync({ timeout: 50 })).rejects.toMatchObject({ code: 'ERR_TIMEOUT' })
-    relay.down = false
+    world.up()
     await settle(space, annSpace)
     const annNote = await annSpace.openDocument<Note>(bobNote.id)
     expect(annNote.doc().body).toBe('offline twice')
@@ -72,19 +63,17 @@ describe('two replicas', () => {
   })
 
   it('take a lost acknowledgement for what it is: nothing is sent or applied twice', async () => {
-    const relay = miniRelay()
-    const world = await openWorld(relay)
+    const world = await openWorld()
     const { ann, bob, annSpace, bobSpace, annNote, bobNote } = await openPair(world)
-    const log = [...relay.logs.values()][0]
-    const before = log?.entries.length as number
-    relay.mute = true
+    const before = await world.logSize(bobSpace.id)
+    world.mute = true
     type(bobNote, 0, 'once')
-    await expect.poll(() => log?.entries.length).toBe(before + 1)
+    await expect.poll(() => world.logSize(bobSpace.id)).toBe(before + 1)
     expect(bobNote.receipt.state).not.toBe('proven')
-    relay.cut()
-    relay.mute = false
+    world.cut()
+    world.mute = false
     await settle(bobSpace, annSpace)
-    expect(log?.entries.length).toBe(before + 1)
+    expect(await world.logSize(bobSpace.id)).toBe(before + 1)
     expect(bobNote.receipt.state).toBe('proven')
     expect(annNote.doc().body).toBe('once')
     expect(bobNote.heads()).toEqual(annNote.heads())
@@ -99,8 +88,7 @@ describe('two replicas', () => {
 
 describe('a cloned or restored replica (R-CLONE-1, R-CLONE-2)', () => {
   it('loses no edit and repeats none: both go on under actors of their own', async () => {
-    const relay = miniRelay()
-    const world = await openWorld(relay)
+    const world = await openWorld()
     const store = memoryStore()
     const { ann, bob, annSpace, bobSpace, annNote, bobNote } = await openPair(world, { bob: store })
     type(bobNote, 0, 'base ')
@@ -115,26 +103,15 @@ describe('a cloned or restored replica (R-CLONE-1, R-CLONE-2)', () => {
     type(firstNote, 5, 'original ')
     await settle(firstSpace, annSpace)
 
-    relay.down = true
-    relay.cut()
+    world.down()
     const clone = await world.open('Bob', backup)
     const cloneSpace = await clone.openSpace(bobSpace.id)
     const cloneNote = await cloneSpace.openDocument<Note>(bobNote.id)
     type(cloneNote, 5, 'clone ')
     type(cloneNote, 5, 'two ')
     await cloneNote.saved()
-    relay.down = false
-    await settle(cloneSpace, annSpace, firstSpace).catch(e => {
-      console.log(
-        cloneSpace.status,
-        cloneSpace.problems,
-        firstSpace.problems,
-        annSpace.problems,
-        cloneNote.doc(),
-        firstNote.doc(),
-      )
-      throw e
-    })
+    world.up()
+    await settle(cloneSpace, annSpace, firstSpace)
     type(cloneNote, 0, 'C')
     type(firstNote, 0, 'F')
     await settle(cloneSpace, annSpace, firstSpace, cloneSpace)
@@ -162,8 +139,7 @@ describe('a cloned or restored replica (R-CLONE-1, R-CLONE-2)', () => {
 
 describe('a store that fails', () => {
   it('at any operation of a session loses nothing that was acknowledged', async () => {
-    const relay = miniRelay()
-    const world = await openWorld(relay)
+    const world = await openWorld({ hurry: 0.02 })
     const { ann, annSpace, annNote } = await openPair(world)
     let total = Number.POSITIVE_INFINITY
     for (const mode of ['before', 'after'] as const) {
@@ -171,17 +147,17 @@ describe('a store that fails', () => {
         const inner = memoryStore()
         const store = failingStore(inner, { failAt, mode })
         const saved: string[] = []
-        const link = await annSpace.invite({ timeout: 5000 })
+        const link = await annSpace.invite({ timeout: world.patience(5000) })
         const word = `<${mode}${failAt}>`
         const run = async (): Promise<void> => {
           const replica = await world.open('Carl', store)
           try {
-            const space = await replica.joinSpace(link, { timeout: 3000 })
+            const space = await replica.joinSpace(link, { timeout: world.patience(3000) })
             const note = await space.openDocument<Note>(annNote.id)
             type(note, 0, word)
             await note.saved()
             saved.push(word)
-            await space.sync({ timeout: 3000 })
+            await space.sync({ timeout: world.patience(3000) })
           } finally {
             await replica.close()
           }
@@ -196,8 +172,8 @@ describe('a store that fails', () => {
         if (saved.length > 0) expect(ids).toEqual([annSpace.id])
         if (ids.length > 0) {
           const space = await replica.openSpace(annSpace.id)
-          await space.sync({ timeout: 5000 })
-          await annSpace.sync({ timeout: 5000 })
+          await space.sync({ timeout: world.patience(5000) })
+          await annSpace.sync({ timeout: world.patience(5000) })
           for (const text of saved) expect(annNote.doc().body.split(text)).toHaveLength(2)
           const note = await space.openDocument<Note>(annNote.id)
           expect(note.heads()).toEqual(annNote.heads())
@@ -212,8 +188,7 @@ describe('a store that fails', () => {
 
 describe('what a person does wrong', () => {
   it('is told by a code or by the name of the argument', async () => {
-    const relay = miniRelay()
-    const world = await openWorld(relay)
+    const world = await openWorld()
     const { ann, bob, annSpace, annNote } = await openPair(world)
     const link = await annSpace.invite({ timeout: 5000 })
     const carl = await world.open('Carl')
@@ -234,5 +209,3 @@ describe('what a person does wrong', () => {
     await Promise.all([ann.close(), bob.close(), carl.close(), dora.close()])
   })
 })
-
-void rowsOf

@@ -1,0 +1,84 @@
+import { type ActorId, type DocumentId, encodeRange, type SpaceId, toHex } from 'sealog/protocol'
+import type { Append, StateRows, StoredEntry, StoredHead, StoredSpace } from './log-store.ts'
+
+export const SPACE: SpaceId = 'a1'.repeat(32) as SpaceId
+export const OTHER_SPACE: SpaceId = 'b2'.repeat(32) as SpaceId
+
+interface Sample {
+  readonly from: number
+  readonly count: number
+  readonly bodyLength?: number
+  readonly seed?: number
+}
+
+export function sampleAppend({ from, count, bodyLength = 40, seed = 0 }: Sample): Append {
+  const size = from + count
+  const frontier = { size, hashes: Array.from(binary(size), (_, i) => bytes(32, seed + 100 + i)) }
+  return {
+    space: SPACE,
+    from,
+    entries: Array.from({ length: count }, (_, i) => sampleEntry(seed + from + i, bodyLength)),
+    nodes: Array.from({ length: Math.floor(size / 2) - Math.floor(from / 2) }, (_, i) => {
+      const index = Math.floor(from / 2) + i
+      return [1, index, bytes(32, seed + 200 + index)] as const
+    }),
+    frontier: encodeRange(frontier),
+    state: {
+      control: bytes(100, seed + from + 3),
+      documents: [{ document: documentId(1), value: bytes(20, seed + 4) }],
+      actors: [actorRow(1, 1, seed + 5)],
+    },
+  }
+}
+
+function sampleEntry(seed: number, bodyLength: number): StoredEntry {
+  return {
+    header: bytes(200 + (seed % 3), seed),
+    hash: bytes(32, seed + 1),
+    signature: bytes(64, seed + 2),
+    actor: '0c'.repeat(16) as ActorId,
+    isControl: seed % 2 === 0,
+    seenSize: seed,
+    bodyLength,
+    body: bytes(bodyLength, seed + 3),
+  }
+}
+
+export function withBody(append: Append, body: Uint8Array): Append {
+  return { ...append, entries: append.entries.map(entry => ({ ...entry, bodyLength: body.length, body })) }
+}
+
+export function spaceAfter({ from, entries, frontier, state }: Append): StoredSpace {
+  return { size: from + entries.length, frontier, state, head: undefined }
+}
+
+export function head(size: number, time: number): StoredHead {
+  return { size, time, note: bytes(150, size + time) }
+}
+
+export function actorRow(document: number, actor: number, seed: number): StateRows['actors'][number] {
+  return { document: documentId(document), actor: `0${actor}`.repeat(16) as ActorId, value: bytes(90, seed) }
+}
+
+export function documentId(number: number): DocumentId {
+  return `d${number}`.repeat(16) as DocumentId
+}
+
+export function bytes(length: number, seed: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => (seed * 31 + i * 7) % 251)
+}
+
+/** The set bits of a number. */
+function binary(value: number): string {
+  return value.toString(2).replaceAll('0', '')
+}
+
+/** What counts towards `maxBytes`. */
+export function lengthOf(entries: readonly StoredEntry[]): number {
+  return entries.reduce((sum, { header, signature, body }) => sum + header.length + signature.length + (body?.length ?? 0), 0)
+}
+
+/** Rows come in any order. */
+export function sortedRows<T extends { readonly value: Uint8Array }>(rows: readonly T[] | undefined): readonly T[] {
+  return [...(rows ?? [])].sort((a, b) => toHex(a.value).localeCompare(toHex(b.value)))
+}

@@ -1,0 +1,270 @@
+import type { LogStore, StateRows } from './log-store.ts'
+import { equal, failingSteps, rejects } from './log-store-contract-checks.ts'
+import {
+  actorRow,
+  bytes,
+  documentId,
+  head,
+  lengthOf,
+  OTHER_SPACE,
+  SPACE,
+  sampleAppend,
+  sortedRows,
+  spaceAfter,
+  withBody,
+} from './log-store-contract-samples.ts'
+
+/** Where one case of the suite keeps its logs; empty at first. */
+export interface LogStorePlace {
+  /**
+   * A new, unopened store over this place.
+   * @param onStatement to be called before each step of a transaction, and failing it by what it throws; a store that
+   * cannot be made to fail ignores it
+   */
+  store(onStatement?: (name: string) => void): LogStore
+  /** Are logs still there for another store over this place? */
+  readonly isPersistent: boolean
+  /** Removes the place; called when the case is over and all its stores are closed. */
+  remove?(): Promise<void>
+}
+
+export interface LogStoreContractCase {
+  /** The promise that is checked. */
+  readonly name: string
+  /** Rejects with what was broken. */
+  run(): Promise<void>
+}
+
+type Check = (place: LogStorePlace, opened: (onStatement?: (name: string) => void) => Promise<LogStore>) => Promise<void>
+
+/** The acceptance suite of `LogStore`, for stores of any kind; it needs no test library. */
+export function logStoreContract(makePlace: () => LogStorePlace): readonly LogStoreContractCase[] {
+  return Object.entries(CASES).map(([name, check]) => ({
+    name,
+    async run() {
+      const place = makePlace()
+      const stores: LogStore[] = []
+      try {
+        await check(place, async onStatement => {
+          const store = place.store(onStatement)
+          stores.push(store)
+          await store.open()
+          return store
+        })
+      } finally {
+        for (const store of stores) await store.close()
+        await place.remove?.()
+      }
+    },
+  }))
+}
+
+const EVERYTHING = { from: 0, to: 1000, inlineLength: 1000, maxBytes: 1_000_000 }
+
+const CASES: Readonly<Record<string, Check>> = {
+  'the identity is written once': async (_, opened) => {
+    const store = await opened()
+    equal(await store.readIdentity(), undefined)
+    await store.writeIdentity({ name: 'relay.example', key: bytes(32, 1) })
+    await rejects(store.writeIdentity({ name: 'relay.test', key: bytes(32, 2) }), 'ERR_STORE_LOCKED')
+    equal(await store.readIdentity(), { name: 'relay.example', key: bytes(32, 1) })
+  },
+
+  'a space without entries is not there': async (_, opened) => {
+    const store = await opened()
+    equal(await store.readSpace(SPACE), undefined)
+    equal(await store.readEntries(SPACE, EVERYTHING), [])
+    equal(await store.readBody(SPACE, 0, 0, 10), undefined)
+    await rejects(store.readNodes(SPACE, [[0, 0]]), 'ERR_STORE_CORRUPT')
+  },
+
+  'what was appended is there, whole': async (_, opened) => {
+    const store = await opened()
+    const append = sampleAppend({ from: 0, count: 3 })
+    await store.append(append)
+    equal(await store.readSpace(SPACE), spaceAfter(append))
+    equal(await store.readEntries(SPACE, EVERYTHING), append.entries)
+    equal(await store.readNodes(SPACE, [[0, 2], [1, 0]]), [append.entries[2]?.hash, append.nodes[0]?.[2]])
+    await rejects(store.readNodes(SPACE, [[1, 1]]), 'ERR_STORE_CORRUPT')
+  },
+
+  'a later append changes the rows that it has, and keeps the others': async (_, opened) => {
+    const store = await opened()
+    const first = sampleAppend({ from: 0, count: 2 })
+    await store.append(first)
+    const state: StateRows = {
+      control: undefined,
+      documents: [{ document: documentId(2), value: bytes(20, 9) }],
+      actors: [actorRow(1, 1, 99), actorRow(2, 1, 3)],
+    }
+    const second = { ...sampleAppend({ from: 2, count: 1 }), state }
+    await store.append(second)
+    const stored = await store.readSpace(SPACE)
+    equal(stored?.size, 3)
+    equal(stored?.frontier, second.frontier)
+    equal(stored?.state.control, first.state.control)
+    equal(sortedRows(stored?.state.documents), sortedRows([...first.state.documents, ...state.documents]))
+    equal(sortedRows(stored?.state.actors), sortedRows(state.actors))
+  },
+
+  'an append that does not follow the last one is fenced off': async (_, opened) => {
+    const store = await opened()
+    await rejects(store.append(sampleAppend({ from: 1, count: 1 })), 'ERR_STORE_LOCKED')
+    equal(await store.readSpace(SPACE), undefined)
+    const append = sampleAppend({ from: 0, count: 2 })
+    await store.append(append)
+    for (const from of [0, 1, 3]) {
+      await rejects(store.append(sampleAppend({ from, count: 1, seed: 50 })), 'ERR_STORE_LOCKED')
+    }
+    equal(await store.readSpace(SPACE), spaceAfter(append))
+    equal(await store.readEntries(SPACE, EVERYTHING), append.entries)
+  },
+
+  'of two appends at one place, one stands': async (_, opened) => {
+    const store = await opened()
+    await store.append(sampleAppend({ from: 0, count: 1 }))
+    const rivals = [sampleAppend({ from: 1, count: 1, seed: 20 }), sampleAppend({ from: 1, count: 1, seed: 40 })]
+    const results = await Promise.allSettled(rivals.map(rival => store.append(rival)))
+    const winners = rivals.filter((_rival, i) => results[i]?.status === 'fulfilled')
+    equal(winners.length, 1)
+    equal((await store.readEntries(SPACE, EVERYTHING)).slice(1), winners[0]?.entries)
+  },
+
+  'a head is replaced, and never goes back or ahead': async (_, opened) => {
+    const store = await opened()
+    await rejects(store.putHead(SPACE, head(1, 10)), 'ERR_STORE_LOCKED')
+    await store.append(sampleAppend({ from: 0, count: 3 }))
+    await store.putHead(SPACE, head(1, 10))
+    await store.putHead(SPACE, head(2, 10))
+    await store.putHead(SPACE, head(2, 30))
+    for (const refused of [head(0, 40), head(1, 40), head(4, 40), head(2, 20)]) {
+      await rejects(store.putHead(SPACE, refused), 'ERR_STORE_LOCKED')
+    }
+    equal((await store.readSpace(SPACE))?.head, head(2, 30))
+  },
+
+  'entries are read by range and by size, and at least one': async (_, opened) => {
+    const store = await opened()
+    const { entries, ...append } = sampleAppend({ from: 0, count: 5, bodyLength: 100 })
+    await store.append({ ...append, entries })
+    equal(await store.readEntries(SPACE, { ...EVERYTHING, from: 1, to: 3 }), entries.slice(1, 3))
+    equal(await store.readEntries(SPACE, { ...EVERYTHING, from: 4, to: 3 }), [])
+    equal(await store.readEntries(SPACE, { ...EVERYTHING, from: 9, to: 12 }), [])
+    const withoutBodies = entries.map(entry => ({ ...entry, body: undefined }))
+    equal(await store.readEntries(SPACE, { ...EVERYTHING, inlineLength: 99 }), withoutBodies)
+    equal(await store.readEntries(SPACE, { ...EVERYTHING, inlineLength: 100 }), entries)
+    const three = lengthOf(entries.slice(0, 3))
+    equal(await store.readEntries(SPACE, { ...EVERYTHING, maxBytes: three }), entries.slice(0, 3))
+    equal(await store.readEntries(SPACE, { ...EVERYTHING, maxBytes: three - 1 }), entries.slice(0, 2))
+    equal(await store.readEntries(SPACE, { ...EVERYTHING, maxBytes: 0 }), entries.slice(0, 1))
+    const twoBare = lengthOf(withoutBodies.slice(0, 2))
+    equal((await store.readEntries(SPACE, { ...EVERYTHING, inlineLength: 0, maxBytes: twoBare })).length, 2)
+  },
+
+  'bodies are read in parts, whatever their length': async (_, opened) => {
+    const store = await opened()
+    const long = bytes(3 * 1024 * 1024 + 17, 5)
+    await store.append(sampleAppend({ from: 0, count: 1, bodyLength: 0 }))
+    await store.append(withBody(sampleAppend({ from: 1, count: 1 }), long))
+    equal(await store.readBody(SPACE, 0, 0, 10), new Uint8Array(0))
+    equal((await store.readEntries(SPACE, { ...EVERYTHING, to: 1 }))[0]?.body, new Uint8Array(0))
+    equal((await store.readEntries(SPACE, EVERYTHING))[1]?.body, undefined)
+    for (const [offset, length] of [[0, 10], [1_000_000, 300_000], [long.length - 5, 100], [long.length, 100]] as const) {
+      equal(await store.readBody(SPACE, 1, offset, length), long.slice(offset, offset + length))
+    }
+    equal(await store.readBody(SPACE, 2, 0, 10), undefined)
+  },
+
+  'spaces do not mix': async (_, opened) => {
+    const store = await opened()
+    const mine = sampleAppend({ from: 0, count: 2 })
+    const other = { ...sampleAppend({ from: 0, count: 3, seed: 70 }), space: OTHER_SPACE }
+    await store.append(mine)
+    await store.append(other)
+    await store.putHead(OTHER_SPACE, head(3, 5))
+    equal(await store.readSpace(SPACE), spaceAfter(mine))
+    equal(await store.readSpace(OTHER_SPACE), { ...spaceAfter(other), head: head(3, 5) })
+    equal(await store.readEntries(OTHER_SPACE, EVERYTHING), other.entries)
+    equal(await store.readNodes(SPACE, [[1, 0]]), [mine.nodes[0]?.[2]])
+    equal(await store.readBody(OTHER_SPACE, 0, 0, 100), other.entries[0]?.body)
+  },
+
+  'an append that fails at any step leaves nothing behind': async (_, opened) => {
+    const steps = failingSteps()
+    const store = await opened(steps.take)
+    const before = sampleAppend({ from: 0, count: 2 })
+    await store.append(before)
+    await store.putHead(SPACE, head(2, 10))
+    const attempt = (): Promise<void> => store.append(sampleAppend({ from: 2, count: 2, seed: 30 }))
+    for (let failAt = 1; await steps.fails(failAt, attempt); failAt++) {
+      equal(await store.readSpace(SPACE), { ...spaceAfter(before), head: head(2, 10) })
+      equal(await store.readEntries(SPACE, EVERYTHING), before.entries)
+      await rejects(store.readNodes(SPACE, [[0, 2]]), 'ERR_STORE_CORRUPT')
+      equal(await store.readBody(SPACE, 2, 0, 10), undefined)
+    }
+    equal((await store.readSpace(SPACE))?.size, 4)
+  },
+
+  'a first append that fails at any step leaves no space': async (_, opened) => {
+    const steps = failingSteps()
+    const store = await opened(steps.take)
+    const attempt = (): Promise<void> => store.append(sampleAppend({ from: 0, count: 1 }))
+    for (let failAt = 1; await steps.fails(failAt, attempt); failAt++) {
+      equal(await store.readSpace(SPACE), undefined)
+    }
+    equal((await store.readSpace(SPACE))?.size, 1)
+  },
+
+  'a head that fails at any step leaves the one before': async (_, opened) => {
+    const steps = failingSteps()
+    const store = await opened(steps.take)
+    await store.append(sampleAppend({ from: 0, count: 2 }))
+    await store.putHead(SPACE, head(1, 5))
+    const attempt = (): Promise<void> => store.putHead(SPACE, head(2, 10))
+    for (let failAt = 1; await steps.fails(failAt, attempt); failAt++) {
+      equal((await store.readSpace(SPACE))?.head, head(1, 5))
+    }
+    equal((await store.readSpace(SPACE))?.head, head(2, 10))
+  },
+
+  'nothing works before open and after close, and close may be called again': async (place, opened) => {
+    const unopened = place.store()
+    await rejects(unopened.readSpace(SPACE), 'ERR_CLOSED')
+    const store = await opened()
+    await store.close()
+    await store.close()
+    const calls = [
+      () => store.readIdentity(),
+      () => store.readSpace(SPACE),
+      () => store.append(sampleAppend({ from: 0, count: 1 })),
+      () => store.putHead(SPACE, head(1, 1)),
+      () => store.readEntries(SPACE, EVERYTHING),
+      () => store.readNodes(SPACE, []),
+      () => store.readBody(SPACE, 0, 0, 1),
+    ]
+    for (const call of calls) await rejects(call(), 'ERR_CLOSED')
+  },
+
+  'a store is open once': async (place, opened) => {
+    const store = await opened()
+    await rejects(store.open(), 'ERR_STORE_LOCKED')
+    if (place.isPersistent) await rejects(place.store().open(), 'ERR_STORE_LOCKED')
+    equal(await store.readSpace(SPACE), undefined)
+  },
+
+  'all of it is there for the next store over the same place': async (place, opened) => {
+    if (!place.isPersistent) return
+    const append = sampleAppend({ from: 0, count: 3 })
+    const before = await opened()
+    await before.writeIdentity({ name: 'relay.example', key: bytes(32, 1) })
+    await before.append(append)
+    await before.putHead(SPACE, head(2, 10))
+    await before.close()
+    const store = await opened()
+    equal(await store.readIdentity(), { name: 'relay.example', key: bytes(32, 1) })
+    equal(await store.readSpace(SPACE), { ...spaceAfter(append), head: head(2, 10) })
+    equal(await store.readEntries(SPACE, EVERYTHING), append.entries)
+    await rejects(store.putHead(SPACE, head(1, 20)), 'ERR_STORE_LOCKED')
+    await store.append(sampleAppend({ from: 3, count: 1 }))
+  },
+}
