@@ -57,7 +57,10 @@ export function deriveHistory(text: string, count: number, seed: number): readon
 
 function markdownBelow(project: string, folder: string): readonly string[] {
   const names = readdirSync(join(project, folder), { recursive: true, encoding: 'utf8' })
-  return names.filter(name => name.endsWith('.md')).map(name => join(folder, name)).sort()
+  return names
+    .filter(name => name.endsWith('.md'))
+    .map(name => join(folder, name))
+    .sort()
 }
 
 function readIfThere(path: string): string {

@@ -1,6 +1,13 @@
 import { deriveHistory, documentationText } from './derived-history.ts'
 import { replayPlainly } from './plain-text.ts'
-import { type ConcurrentTrace, type Edit, projectFolder, readTrace, type SequentialTrace, sharedTracePath } from './traces.ts'
+import {
+  type ConcurrentTrace,
+  type Edit,
+  projectFolder,
+  readTrace,
+  type SequentialTrace,
+  sharedTracePath,
+} from './traces.ts'
 
 /** How much each of two people types at the same time where no recorded history says it. */
 const DERIVED_CONCURRENT_EDITS = 8_000

@@ -36,7 +36,10 @@ export class ReplicaHandle {
     this.name = options.name
     this.#options = options
     this.ask = new Proxy({} as ReplicaCommands, {
-      get: (_, name) => (...args: readonly unknown[]) => this.#call(name as keyof ReplicaCommands, args),
+      get:
+        (_, name) =>
+        (...args: readonly unknown[]) =>
+          this.#call(name as keyof ReplicaCommands, args),
     })
   }
 

@@ -124,8 +124,8 @@ function use(opened: Space): string {
   return space.id
 }
 
-function keep(document: SpaceDocument<unknown>): string {
-  documents.set(document.id, document)
+function keep<T>(document: SpaceDocument<T>): string {
+  documents.set(document.id, document as SpaceDocument<unknown>)
   return document.id
 }
 

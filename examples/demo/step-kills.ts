@@ -56,6 +56,7 @@ export async function surviveKills(stage: Stage, space: string): Promise<Survive
     await work.until(() => journal.size >= next && victims.every(victim => work.sent(victim) > 0))
     inFlightAtKill += Math.max(...victims.map(victim => work.pending(victim)))
     await Promise.all(victims.map(victim => (victim === 'relay' ? stage.relay.kill() : b.kill())))
+    if (victims.includes('replica')) work.forgetB()
     await delay(DOWNTIME)
     await Promise.all(victims.map(victim => (victim === 'relay' ? stage.relay.start() : restart(b, space))))
     if (victims.includes('replica')) await b.ask.keepJournal(document, `b${round + 1}`)
@@ -87,6 +88,8 @@ interface Watch {
   until(holds: () => boolean): Promise<void>
   pending(victim: Victim): number
   sent(victim: Victim): number
+  /** B is dead: what it said last is no longer so. */
+  forgetB(): void
   stop(): void
 }
 
@@ -102,11 +105,16 @@ function watch(journal: EditJournal, replicas: { readonly a: ReplicaHandle; read
       check()
     })
   const unsubscribe = [listen('a'), listen('b')]
-  const sum = (field: keyof InFlight) => (victim: Victim): number =>
-    inFlight.b[field] + (victim === 'relay' ? inFlight.a[field] : 0)
+  const sum =
+    (field: keyof InFlight) =>
+    (victim: Victim): number =>
+      inFlight.b[field] + (victim === 'relay' ? inFlight.a[field] : 0)
   return {
     pending: sum('pending'),
     sent: sum('sent'),
+    forgetB: () => {
+      inFlight.b = nothing
+    },
     until: holds =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(new Error('no moment came with enough work in flight')), PATIENCE)

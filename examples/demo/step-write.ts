@@ -86,7 +86,10 @@ export async function typeTogether({ a, b, folder }: Stage, history: Histories['
   }
 }
 
-function mergePlainly(base: string, changes: readonly string[]): { readonly heads: readonly string[]; readonly text: string } {
+function mergePlainly(
+  base: string,
+  changes: readonly string[],
+): { readonly heads: readonly string[]; readonly text: string } {
   let doc = Automerge.load<Note>(readFileSync(base))
   for (const path of changes) doc = Automerge.loadIncremental(doc, readFileSync(path))
   const missing = Automerge.getMissingDeps(doc, [])

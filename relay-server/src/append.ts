@@ -1,5 +1,6 @@
 import {
   appendNodes,
+  type CompactRange,
   type DocumentId,
   encodeActorRecord,
   encodeControlState,
@@ -7,7 +8,6 @@ import {
   encodeRange,
   findActor,
   findDocument,
-  type CompactRange,
   type TreeNode,
 } from 'sealog/protocol'
 import type { AcceptedEntry, Judged, SpaceView } from './judge.ts'

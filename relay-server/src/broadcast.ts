@@ -1,5 +1,5 @@
 import { encodeMessage, type SpaceId } from 'sealog/protocol'
-import type { StoredEntry, LogStore } from './log-store.ts'
+import type { LogStore, StoredEntry } from './log-store.ts'
 import type { SignedHead } from './signed-head.ts'
 import { makePart, type SyncPart } from './sync-part.ts'
 

@@ -1,5 +1,6 @@
 import {
   type ActorId,
+  actorOf,
   appendLeaf,
   applyHeader,
   asSealogError,
@@ -10,7 +11,6 @@ import {
   equalBytes,
   findActor,
   findDocument,
-  actorOf,
   isZero,
   type Reduced,
   rootOf,

@@ -1,4 +1,4 @@
-import { equalBytes, type ErrorCode, hasCode } from 'sealog/protocol'
+import { type ErrorCode, equalBytes, hasCode } from 'sealog/protocol'
 
 export function equal(actual: unknown, expected: unknown): void {
   if (isSame(actual, expected)) return

@@ -75,7 +75,10 @@ function binary(value: number): string {
 
 /** What counts towards `maxBytes`. */
 export function lengthOf(entries: readonly StoredEntry[]): number {
-  return entries.reduce((sum, { header, signature, body }) => sum + header.length + signature.length + (body?.length ?? 0), 0)
+  return entries.reduce(
+    (sum, { header, signature, body }) => sum + header.length + signature.length + (body?.length ?? 0),
+    0,
+  )
 }
 
 /** Rows come in any order. */

@@ -35,7 +35,10 @@ export interface LogStoreContractCase {
   run(): Promise<void>
 }
 
-type Check = (place: LogStorePlace, opened: (onStatement?: (name: string) => void) => Promise<LogStore>) => Promise<void>
+type Check = (
+  place: LogStorePlace,
+  opened: (onStatement?: (name: string) => void) => Promise<LogStore>,
+) => Promise<void>
 
 /** The acceptance suite of `LogStore`, for stores of any kind; it needs no test library. */
 export function logStoreContract(makePlace: () => LogStorePlace): readonly LogStoreContractCase[] {
@@ -84,7 +87,13 @@ const CASES: Readonly<Record<string, Check>> = {
     await store.append(append)
     equal(await store.readSpace(SPACE), spaceAfter(append))
     equal(await store.readEntries(SPACE, EVERYTHING), append.entries)
-    equal(await store.readNodes(SPACE, [[0, 2], [1, 0]]), [append.entries[2]?.hash, append.nodes[0]?.[2]])
+    equal(
+      await store.readNodes(SPACE, [
+        [0, 2],
+        [1, 0],
+      ]),
+      [append.entries[2]?.hash, append.nodes[0]?.[2]],
+    )
     await rejects(store.readNodes(SPACE, [[1, 1]]), 'ERR_STORE_CORRUPT')
   },
 
@@ -169,7 +178,12 @@ const CASES: Readonly<Record<string, Check>> = {
     equal(await store.readBody(SPACE, 0, 0, 10), new Uint8Array(0))
     equal((await store.readEntries(SPACE, { ...EVERYTHING, to: 1 }))[0]?.body, new Uint8Array(0))
     equal((await store.readEntries(SPACE, EVERYTHING))[1]?.body, undefined)
-    for (const [offset, length] of [[0, 10], [1_000_000, 300_000], [long.length - 5, 100], [long.length, 100]] as const) {
+    for (const [offset, length] of [
+      [0, 10],
+      [1_000_000, 300_000],
+      [long.length - 5, 100],
+      [long.length, 100],
+    ] as const) {
       equal(await store.readBody(SPACE, 1, offset, length), long.slice(offset, offset + length))
     }
     equal(await store.readBody(SPACE, 2, 0, 10), undefined)

@@ -109,7 +109,10 @@ function recognise(db: Database): void {
   }
   const version = numberOf(db, 'user_version')
   if (version > SCHEMA_VERSION) {
-    throw new SealogError('ERR_STORE_SCHEMA', `the database has schema ${version}, this version knows ${SCHEMA_VERSION}`)
+    throw new SealogError(
+      'ERR_STORE_SCHEMA',
+      `the database has schema ${version}, this version knows ${SCHEMA_VERSION}`,
+    )
   }
   const expected = [...TABLES].sort()
   const actual = [...schemaOf(db)].sort()

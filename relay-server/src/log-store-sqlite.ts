@@ -133,18 +133,22 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
      ON CONFLICT DO UPDATE SET size = excluded.size, time = excluded.time, note = excluded.note`,
   )
   const selectHead = db.prepare<[number], StoredHead>('SELECT size, time, note FROM heads WHERE space = ?')
-  const selectDocuments = db.prepare<[number], [Uint8Array, Uint8Array]>(
-    'SELECT document, value FROM documents WHERE space = ?',
-  ).raw()
-  const selectActors = db.prepare<[number], [Uint8Array, Uint8Array, Uint8Array]>(
-    'SELECT document, actor, value FROM actors WHERE space = ?',
-  ).raw()
-  const selectEntries = db.prepare<[number, number, number, number], EntryRow>(
-    `SELECT header, hash, signature, actor, is_control, seen_size, body_length, body
+  const selectDocuments = db
+    .prepare<[number], [Uint8Array, Uint8Array]>('SELECT document, value FROM documents WHERE space = ?')
+    .raw()
+  const selectActors = db
+    .prepare<[number], [Uint8Array, Uint8Array, Uint8Array]>(
+      'SELECT document, actor, value FROM actors WHERE space = ?',
+    )
+    .raw()
+  const selectEntries = db
+    .prepare<[number, number, number, number], EntryRow>(
+      `SELECT header, hash, signature, actor, is_control, seen_size, body_length, body
      FROM entries LEFT JOIN bodies
        ON bodies.space = entries.space AND bodies.place = entries.place AND body_length <= ?
      WHERE entries.space = ? AND entries.place >= ? AND entries.place < ? ORDER BY entries.place`,
-  ).raw()
+    )
+    .raw()
   const selectLeaf = db
     .prepare<[number, number], Uint8Array>('SELECT hash FROM entries WHERE space = ? AND place = ?')
     .pluck()

@@ -28,7 +28,10 @@ export interface FaultyEntry {
 export type FindStaged = (hash: Uint8Array) => Uint8Array | undefined
 
 /** The entries up to the first that is faulty by itself; what comes behind that one is refused with it. */
-export function readPush(entries: readonly PushEntry[], findStaged: FindStaged): readonly (PushedEntry | FaultyEntry)[] {
+export function readPush(
+  entries: readonly PushEntry[],
+  findStaged: FindStaged,
+): readonly (PushedEntry | FaultyEntry)[] {
   const read: (PushedEntry | FaultyEntry)[] = []
   for (const entry of entries) {
     try {
@@ -57,7 +60,8 @@ function bodyOf(header: Header, inline: Uint8Array | undefined, findStaged: Find
   // The hash of a staged body was compared when its last part came.
   const body = inline ?? (bodyLength === 0 ? new Uint8Array(0) : findStaged(bodyHash))
   if (body === undefined) throw new SealogError('ERR_BODY', 'the body was not sent')
-  const isRight = body.length === bodyLength && (inline === undefined && bodyLength > 0 ? true : hasHash(body, bodyHash))
+  const isRight =
+    body.length === bodyLength && (inline === undefined && bodyLength > 0 ? true : hasHash(body, bodyHash))
   if (!isRight) throw new SealogError('ERR_BODY', 'the body is not the one that its header commits to')
   return body
 }

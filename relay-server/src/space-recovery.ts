@@ -1,10 +1,10 @@
 import {
   type ActorRecord,
+  type DocumentId,
   decodeActorRecord,
   decodeControlState,
   decodeDocumentRecord,
   decodeRange,
-  type DocumentId,
   emptyActors,
   entryHash,
   equalBytes,
@@ -13,9 +13,9 @@ import {
   rootAt,
   rootOf,
   SealogError,
-  setAt,
   type SpaceId,
   type SpaceState,
+  setAt,
   stateKey,
   stateRoot,
 } from 'sealog/protocol'

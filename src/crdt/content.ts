@@ -1,5 +1,5 @@
 import * as Automerge from '@automerge/automerge/slim'
-import { concat, fromHex, toHex } from '../bytes.ts'
+import { concat, toHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId } from '../ids.ts'
 import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
@@ -160,12 +160,6 @@ export function localRow(actor: ActorId, change: LocalChange): FileRow {
     ownSeq: 0,
     bytes: change.bytes,
   }
-}
-
-/** The hash that Automerge gave to the latest change made here. */
-export function lastLocalHash(doc: AnyDoc): Uint8Array {
-  const [head] = Automerge.getHeads(doc)
-  return fromHex(head ?? '')
 }
 
 function loadSaved(row: FileRow, actor: ActorId): AnyDoc {

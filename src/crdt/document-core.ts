@@ -1,4 +1,5 @@
 import * as Automerge from '@automerge/automerge/slim'
+import { fromHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
 import {
@@ -6,11 +7,9 @@ import {
   applyOneByOne,
   applyRows,
   changeCount,
-  lastLocalHash,
   type PatchBatch,
   type RefusedRow,
   rebuildAt,
-  sameHeads,
 } from './content.ts'
 import { inspectChunks } from './guard.ts'
 import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
@@ -109,35 +108,45 @@ export class DocumentCore {
 
   #change(fn: (doc: Record<string, unknown>) => void, time: number, message: string | undefined): LocalEdit {
     const before = this.#doc
-    const heads = Automerge.getHeads(before)
-    const patches: Automerge.Patch[] = []
+    let patches: Automerge.Patch[] = []
     const next = Automerge.change(
-      this.#doc,
+      before,
       {
         time: Math.floor(time / 1000),
         ...(message === undefined ? {} : { message }),
         patchCallback: batch => {
-          patches.push(...batch)
+          patches = batch
         },
       },
       doc => {
         fn(doc)
       },
     )
-    const bytes = sameHeads(heads, Automerge.getHeads(next)) ? undefined : Automerge.getLastLocalChange(next)
+    // Automerge hands back the same object where nothing was changed.
+    const bytes = next === before ? undefined : Automerge.getLastLocalChange(next)
+    if (bytes === undefined) return { before, doc: before, patches: [], change: undefined }
     this.#doc = next
-    if (bytes === undefined) return { before, doc: next, patches, change: undefined }
     const last = this.#locals.at(-1) ?? this.#tip
     const seq = (last?.seq ?? 0) + 1
-    try {
-      inspectChunks(bytes, { actor: this.#actor, nextSeq: seq, previousHash: last?.hash })
-    } catch (error) {
-      this.#doc = rebuildAt(next, heads, this.#actor)
-      throw error
-    }
-    const change: LocalChange = { seq, hash: lastLocalHash(next), bytes }
+    const change: LocalChange = { seq, hash: this.#inspect(bytes, seq, last?.hash), bytes }
     this.#locals.push(change)
     return { before, doc: next, patches, change }
+  }
+
+  /** @returns the hash of the change just made. @throws SealogError ERR_GUARD, after the change was taken back */
+  #inspect(bytes: Uint8Array, nextSeq: number, previousHash: Uint8Array | undefined): Uint8Array {
+    try {
+      const { changes } = inspectChunks(bytes, { actor: this.#actor, nextSeq, previousHash, encoding: 'raw' })
+      const hash = changes[0]?.hash
+      if (hash === undefined) throw new SealogError('ERR_GUARD', 'a change without a hash')
+      return fromHex(hash)
+    } catch (error) {
+      // What a change depends on is all that was there before it.
+      const [head = ''] = Automerge.getHeads(this.#doc)
+      const heads = Automerge.getBackend(this.#doc).getChangeMetaByHash(head)?.deps ?? []
+      this.#doc = rebuildAt(this.#doc, heads, this.#actor)
+      throw error
+    }
   }
 
   /**

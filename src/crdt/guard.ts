@@ -156,8 +156,6 @@ function inspectRaw(reader: ByteReader, first: Chunk, previousHash: string | und
     const change = readChangeChunk(chunk.body, limits)
     const hash = toHex(chunk.hash)
     if (change.actor !== rules.actor) refuse('actor', 'change of another actor')
-    if (previous !== undefined && !change.dependencies.includes(previous)) refuse('previous', 'not a dependency')
-    previous = hash
     accept(state, {
       seq: change.seq,
       startOp: change.startOp,
@@ -171,6 +169,8 @@ function inspectRaw(reader: ByteReader, first: Chunk, previousHash: string | und
       offset: 0,
       rowByCounter: undefined,
     })
+    if (previous !== undefined && !change.dependencies.includes(previous)) refuse('previous', 'not a dependency')
+    previous = hash
     if (reader.done) return
     chunk = readChunk(reader)
   }

@@ -66,7 +66,7 @@ describe('what Automerge writes passes the guard', () => {
     inspectEach(Automerge.getAllChanges(all))
   })
 
-  it('a million characters pasted at once, and deleted again', { timeout: 60_000 }, () => {
+  it('a million characters pasted at once', { timeout: 60_000 }, () => {
     let doc = Automerge.init<{ text?: string }>({ actor: ACTOR_A })
     doc = Automerge.change(doc, d => {
       d.text = 'lorem ipsum dolor sit amet '.repeat(38_000)
@@ -76,10 +76,6 @@ describe('what Automerge writes passes the guard', () => {
     const bundle = Automerge.saveBundle(doc, Automerge.getHeads(doc))
     expect(bundle.length).toBeLessThan(20_000)
     expect(inspectChunks(bundle, { actor: ACTOR_A, nextSeq: 1 }).opCount).toBe(1_026_001)
-    doc = Automerge.change(doc, d => Automerge.splice(d, ['text'], 0, 1_026_000))
-    const deleted = Automerge.getLastLocalChange(doc) as Uint8Array
-    const rules = { actor: ACTOR_A, nextSeq: 2, previousHash: hashOf(pasted) }
-    expect(inspectChunks(deleted, rules).opCount).toBe(1_026_000)
   })
 
   it('sessions of three actors that edit and merge at random, change by change and in bundles', () => {
@@ -107,7 +103,7 @@ describe('what Automerge writes passes the guard', () => {
           expect(raw.changes.map(change => change.hash)).toEqual(hashes)
         }
       }),
-      { numRuns: 15 },
+      { numRuns: 40 },
     )
   })
 })

@@ -20,6 +20,6 @@ export class Comparison {
     this.#line.hidden = notes.length < this.#open.length || notes.some(({ id }) => id !== first?.id)
     const heads = notes.map(open => open.heads().join())
     if (heads.every(head => head === heads[0])) say(this.#line, 'Both devices hold the same note.', 'good')
-    else say(this.#line, 'The devices differ for now: each holds changes that the other has not seen.', 'wait')
+    else say(this.#line, 'The devices differ for now: what one of them wrote has not reached the other.', 'wait')
   }
 }

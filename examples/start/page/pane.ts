@@ -22,13 +22,13 @@ export async function addPane(parent: HTMLElement, way: Way, onNote: NoteListene
       invitation: part(root, 'invitation', HTMLElement),
     })
     name.textContent = space.me.name
-    showSpace(root, space, onNote)
+    showSpace(root, space, way.device, onNote)
   } catch (error) {
     tell(root, error)
   }
 }
 
-function showSpace(root: HTMLElement, space: Space, onNote: NoteListener): void {
+function showSpace(root: HTMLElement, space: Space, device: string, onNote: NoteListener): void {
   const refused = (error: unknown): void => tell(root, error)
   const parts = {
     connection: part(root, 'connection', HTMLElement),
@@ -42,7 +42,7 @@ function showSpace(root: HTMLElement, space: Space, onNote: NoteListener): void 
   space.on('members', status)
   space.on('problem', status)
   status()
-  bindSwitch(part(root, 'online', HTMLButtonElement), space)
+  bindSwitch(part(root, 'online', HTMLButtonElement), space, device)
 
   const area = part(root, 'text', HTMLTextAreaElement)
   let leave = (): void => {}
@@ -64,14 +64,19 @@ function showSpace(root: HTMLElement, space: Space, onNote: NoteListener): void 
   part(root, 'space', HTMLElement).hidden = false
 }
 
-function bindSwitch(button: HTMLButtonElement, space: Space): void {
-  button.hidden = false
-  button.addEventListener('click', () => {
-    const online = space.status.connection === 'paused'
+/** The switch stays as it is when the page is reloaded: a device that is offline does not come back by itself. */
+function bindSwitch(button: HTMLButtonElement, space: Space, device: string): void {
+  const key = `offline/${space.id}/${device}`
+  const set = (online: boolean): void => {
     if (online) space.resume()
     else space.pause()
+    if (online) sessionStorage.removeItem(key)
+    else sessionStorage.setItem(key, 'yes')
     button.setAttribute('aria-checked', String(online))
-  })
+  }
+  button.addEventListener('click', () => set(space.status.connection === 'paused'))
+  if (sessionStorage.getItem(key) !== null) set(false)
+  button.hidden = false
 }
 
 function tell(root: HTMLElement, error: unknown): void {

@@ -42,7 +42,7 @@ function ownLine({ status: { local, storage } }: Space): Line {
   if (local.unsaved > 0) return [`${changes(local.unsaved)} being saved`, 'wait']
   if (local.sequenced > 0) return [`${changes(local.pending)} saved here, on the way to the relay`, 'wait']
   if (local.pending > 0) return [`${changes(local.pending)} saved here, not sent yet`, 'wait']
-  return ['every change is proven to be in the log', 'good']
+  return ['Every change is proven to be in the log', 'good']
 }
 
 function logLine({ status: { confirmed } }: Space): string {
