@@ -129,6 +129,8 @@ export class SpaceSequencer {
 
   async #run(): Promise<void> {
     this.#isRunning = true
+    // What arrived together shares the first group too.
+    await Promise.resolve()
     while (this.#queue.length > 0) await this.#serve(this.#takeGroup())
     this.#isRunning = false
   }

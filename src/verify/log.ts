@@ -37,6 +37,9 @@ export interface LogView {
   readonly anchors: readonly Anchor[]
 }
 
+/** Most anchors that a view keeps (protocol.md R-BATCH-6). */
+export const MAX_ANCHORS = 256
+
 /** One entry of a batch as it travels: a signature or a body that is not sent is undefined. */
 export interface BatchEntry {
   readonly header: Uint8Array
@@ -239,6 +242,9 @@ function checkNoAnchorContradicts(view: LogView, size: number, checkpoint: Check
 function anchorsBeyond(view: LogView, size: number, checkpoint: Checkpoint): readonly Anchor[] {
   const anchors = view.anchors.filter(anchor => anchor.size > size)
   if (checkpoint.size > size && !anchors.some(anchor => anchor.size === checkpoint.size)) {
+    // A relay whose heads run ahead of its entries for ever must not fill the replica: the latest takes the place of
+    // the one before it. Those that entries must pass first stay, the one of an invite among them.
+    if (anchors.length >= MAX_ANCHORS) anchors.pop()
     anchors.push({ size: checkpoint.size, root: checkpoint.root })
   }
   return anchors.sort(bySize)
@@ -301,6 +307,7 @@ function reduce(
     if (isControl && body === undefined) throw new SealogError('ERR_BODY', `control entry ${index} without its body`)
     const seenRoot = seenRoots.get(header.seenSize) ?? ZERO_32
     const reduced = judge(state, { header, hash, index, seenRoot, controlBody: isControl ? body : undefined })
+    if (reduced.control?.type === 'genesis') checkRelay(view, reduced.control.relay)
     state = reduced.state
     const entry = { index, header, hash, actor: reduced.actor, body, control: reduced.control }
     return { entry, signer: reduced.signer, checks: reduced.checks }
@@ -324,6 +331,14 @@ function checkGenesis(view: LogView, hash: Uint8Array): void {
   if (actual === view.space) return
   throw new SealogError('ERR_INVALID_ENTRY', 'the genesis of another space', {
     details: { index: 0, expected: view.space, actual },
+  })
+}
+
+/** The space is the relay's that it was founded with: a copy of its log at another relay is a fork. */
+function checkRelay({ relay }: LogView, named: PinnedRelay): void {
+  if (named.name === relay.name && equalBytes(named.key, relay.key)) return
+  throw new SealogError('ERR_RELAY_IDENTITY', 'the genesis names another relay', {
+    details: { index: 0, expected: relay.name, actual: named.name },
   })
 }
 

@@ -211,7 +211,7 @@ describe('who writes, and what comes next', () => {
   it('a change that does not depend on the actor’s previous one', () => {
     const hash = hashOf(good)
     const second = changeOf([put()], { seq: 2, startOp: START + 1 })
-    expect(judge(second, { nextSeq: 2, previousHash: hash })).toBe('previous')
+    expect(judge(second, { nextSeq: 2, previousHash: hash, nextOp: START + 1 })).toBe('previous')
     expect(judge(concat(good, second))).toBe('previous')
     const [next, hashes] = bundled('abc')
     expect(judge(Automerge.saveBundle(next, [hashes[0] as string, hashes[2] as string]))).toBe('previous')

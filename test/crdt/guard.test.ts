@@ -3,6 +3,7 @@ import * as Slim from '@automerge/automerge/slim'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { concat, fromHex } from '../../src/bytes.ts'
+import type { CausalPast } from '../../src/crdt/guard/rules.ts'
 import { inspectChunks } from '../../src/crdt/guard.ts'
 import { ACTOR_A, ACTOR_B, ACTOR_C, ancestors, type Doc, hashOf, pastOf, richDocument } from './guard-support.ts'
 
@@ -56,7 +57,7 @@ describe('what Automerge writes passes the guard', () => {
       d.empty = ''
       d.emptyBytes = new Uint8Array(0)
       d.rows = Array.from({ length: 30 }, (_, i) => ({ i, on: i % 2 === 0, text: `row ${i}` }))
-      d.constructor = 'own property'
+      d['constructor' as string] = 'own property'
     })
     all = Automerge.emptyChange(all)
     all = Automerge.change(all, { time: 0 }, d => {
@@ -120,7 +121,11 @@ describe('what an entry may refer to', () => {
     const rules = { actor: ACTOR_C, nextSeq: 1 }
     const past = pastOf(changes)
     const asked: (readonly string[])[] = []
-    inspectChunks(bytes, { ...rules, past: deps => (asked.push(deps), past) })
+    const ask = (deps: readonly string[]): CausalPast => {
+      asked.push(deps)
+      return past
+    }
+    inspectChunks(bytes, { ...rules, past: ask })
     expect(asked).toEqual([heads])
     const without = (method: 'object' | 'predecessor') => (): unknown =>
       inspectChunks(bytes, { ...rules, past: () => ({ ...past, [method]: () => undefined }) })

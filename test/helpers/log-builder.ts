@@ -195,7 +195,7 @@ export class LogBuilder {
       seq: latest === undefined ? 0 : latest.seq + 1,
       prev: latest?.hash ?? ZERO_32,
       seenSize: this.size,
-      seenRoot: this.rootAt(fields.seenSize ?? this.size),
+      seenRoot: this.rootAt(Math.min(fields.seenSize ?? this.size, this.size)),
       epoch: 0,
       kind: 'changes',
       tag: ZERO_32,

@@ -4,6 +4,7 @@ import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
 import { platformEnvironment } from '../../src/environment-platform.ts'
 import type { SpaceId } from '../../src/ids.ts'
+import { decodeRelayMessage, encodeMessage, type RelayMessage } from '../../src/relay/messages.ts'
 import type { Transport } from '../../src/relay/transport.ts'
 import { Replica, type ReplicaPlatform } from '../../src/replica.ts'
 import type { Space } from '../../src/space.ts'
@@ -34,6 +35,8 @@ export interface World {
   cut(): void
   /** Frames to replicas are lost on the way. */
   mute: boolean
+  /** What becomes of a message from the relay on its way to a replica; nothing: it is lost. */
+  tamper: ((message: RelayMessage) => readonly RelayMessage[]) | undefined
 }
 
 export async function openWorld({ hurry = 1 }: WorldOptions = {}): Promise<World> {
@@ -50,7 +53,10 @@ export async function openWorld({ hurry = 1 }: WorldOptions = {}): Promise<World
         onOpen: () => events.onOpen(),
         onClose: cause => events.onClose(cause),
         onFrame: frame => {
-          if (!world.mute) events.onFrame(frame)
+          if (world.mute) return
+          const { tamper } = world
+          const frames = tamper === undefined ? [frame] : tamper(decodeRelayMessage(frame)).map(encodeMessage)
+          for (const each of frames) events.onFrame(each)
         },
       }),
   }
@@ -59,6 +65,7 @@ export async function openWorld({ hurry = 1 }: WorldOptions = {}): Promise<World
     platform,
     patience: ms => ms / hurry,
     mute: false,
+    tamper: undefined,
     open: (name, replicaStore = memoryStore()) =>
       Replica.open(
         { store: replicaStore, relay: 'ws://relay.test', profile: { name, device: `${name}'s laptop` } },

@@ -18,16 +18,19 @@ export interface Way {
 export interface AdmissionParts {
   readonly form: HTMLFormElement
   readonly invitation: HTMLElement
+  readonly progress: HTMLElement
 }
 
 /** Opens the space where this device knows it already, offline too; joins it otherwise. */
 export async function enterSpace(way: Way, parts: AdmissionParts): Promise<Space> {
+  parts.progress.textContent = 'Opening…'
   const replica = await open(way, way.name)
   try {
     if ((await replica.spaces()).some(id => id === way.demo.space)) return await replica.openSpace(way.demo.space)
     const link = await way.invite()
-    if (!way.asks) return await replica.joinSpace(link)
-    const name = await askName(replica, link, parts)
+    const name = way.asks ? await askName(replica, link, parts) : way.name
+    parts.progress.textContent = 'Joining…'
+    if (name === way.name) return await replica.joinSpace(link)
     await replica.close()
     return await join(way, name, link)
   } catch (error) {
@@ -52,9 +55,11 @@ function open({ demo, device }: Way, name: string): Promise<Replica> {
   return openReplica({ store, relay: demo.relay, profile: { name, device } })
 }
 
-async function askName(replica: Replica, link: string, { form, invitation }: AdmissionParts): Promise<string> {
+async function askName(replica: Replica, link: string, parts: AdmissionParts): Promise<string> {
+  const { form, invitation, progress } = parts
   const { spaceName, inviterName, role } = await replica.previewInvite(link)
   invitation.textContent = `${inviterName} invites you to “${spaceName}” as a ${role}.`
+  progress.textContent = 'Not a member yet'
   form.hidden = false
   return new Promise(resolve => {
     form.addEventListener('submit', event => {

@@ -20,10 +20,12 @@ export async function addPane(parent: HTMLElement, way: Way, onNote: NoteListene
     const space = await enterSpace(way, {
       form: part(root, 'join', HTMLFormElement),
       invitation: part(root, 'invitation', HTMLElement),
+      progress: part(root, 'connection', HTMLElement),
     })
     name.textContent = space.me.name
     showSpace(root, space, way.device, onNote)
   } catch (error) {
+    part(root, 'connection', HTMLElement).textContent = ''
     tell(root, error)
   }
 }

@@ -59,13 +59,13 @@ export class ByteReader {
     do {
       before = byte
       byte = this.byte()
-      value += (byte & 0x7f) * scale
+      if (scale > 2 ** 56) refuse('integer', 'out of range')
+      // The last group bears the sign, so that no sum on the way exceeds what is exact.
+      value += (byte >= 0x80 ? byte & 0x7f : byte < 0x40 ? byte : byte - 0x80) * scale
       scale *= 128
-      if (scale > 2 ** 63) refuse('integer', 'out of range')
     } while (byte >= 0x80)
-    if ((byte === 0 && (before & 0x40) === 0) || (byte === 0x7f && (before & 0x40) !== 0))
-      refuse('integer', 'not minimal')
-    if ((byte & 0x40) !== 0) value -= scale
+    const isPadded = (byte === 0 && (before & 0x40) === 0) || (byte === 0x7f && (before & 0x40) !== 0)
+    if (isPadded) refuse('integer', 'not minimal')
     if (!Number.isSafeInteger(value)) refuse('integer', 'out of range')
     return value
   }
