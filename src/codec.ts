@@ -1,28 +1,16 @@
-import { decode as cborDecode, encode as cborEncode } from 'cborg'
-import { compareBytes, equalBytes } from './bytes.ts'
+import { compareBytes } from './bytes.ts'
+import { type Cbor, readCbor, writeCbor } from './cbor.ts'
 import { SealogError } from './errors.ts'
 
-/**
- * What Sealog writes in CBOR: arrays, unsigned integers up to 2⁵³−1, byte strings and text.
- * No maps, floats, tags, booleans or null, so that every value has one spelling (RFC 8949 §4.2.1).
- */
-export type Cbor = number | string | Uint8Array | readonly Cbor[]
+export type { Cbor } from './cbor.ts'
 
-const STRICT = {
-  strict: true,
-  allowIndefinite: false,
-  allowUndefined: false,
-  allowInfinity: false,
-  allowNaN: false,
-  allowBigInt: false,
-} as const
-
+/** Deterministic CBOR (RFC 8949 §4.2.1). @throws TypeError for what cannot be written */
 export function encodeCbor(value: Cbor): Uint8Array {
-  return cborEncode(value)
+  return writeCbor(value)
 }
 
 /**
- * Decodes one CBOR item.
+ * Decodes one CBOR item; refuses every spelling but the one that `encodeCbor` gives it.
  * @param limit largest acceptable length in bytes
  * @throws SealogError ERR_MALFORMED, ERR_LIMIT
  */
@@ -30,15 +18,11 @@ export function decodeCbor(bytes: Uint8Array, limit: number): Cbor {
   if (bytes.length > limit) {
     throw new SealogError('ERR_LIMIT', `message of ${bytes.length} bytes`, { details: { limit } })
   }
-  let value: Cbor
   try {
-    value = cborDecode(bytes, STRICT)
-    // Whatever another spelling could be, it re-encodes to different bytes.
-    if (!equalBytes(cborEncode(value), bytes)) throw new Error('not the deterministic encoding')
+    return readCbor(bytes)
   } catch (cause) {
     throw new SealogError('ERR_MALFORMED', 'not deterministic CBOR', { cause })
   }
-  return value
 }
 
 function malformed(what: string, expected: string): SealogError {

@@ -4,7 +4,7 @@ import { DocumentSet } from './crdt/document-set.ts'
 import { encodeInviteLink, inviteKeys } from './crdt/invite-link.ts'
 import { inviteBody, joinBody, openInvite, openName } from './crdt/membership.ts'
 import { addStopped, type Problem, Problems } from './crdt/problems.ts'
-import { loadView, spaceKey } from './crdt/rows.ts'
+import { loadView, type Stopped, spaceKey } from './crdt/rows.ts'
 import { decodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
 import { SpaceSync } from './crdt/space-sync.ts'
 import type { ReplicaStore } from './crdt/store.ts'
@@ -12,7 +12,7 @@ import { publicKeyOf, type SignatureVerifier } from './crypto/sign.ts'
 import type { Environment } from './environment.ts'
 import { SealogError } from './errors.ts'
 import { Emitter, type ListenOptions, type Unsubscribe } from './events.ts'
-import { DIRECTORY_DOCUMENT, type DocumentId, idBytes, memberIdOf, type SpaceId } from './ids.ts'
+import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId, idBytes, memberIdOf, type SpaceId } from './ids.ts'
 import { OpenDocuments } from './open-documents.ts'
 import type { RelayClient } from './relay/client.ts'
 import type { Receipt, SpaceDocument } from './space-document.ts'
@@ -69,6 +69,7 @@ export class Space {
       random: environment.random,
       devicePublicKey: publicKeyOf(loaded.secrets.device.signing),
       onChanged: (document, batch, source) => this.#open.tell(document, batch, source),
+      onStopped: (document, stopped) => this.#onStopped(document, stopped),
       onFlush: failure => this.#onFlush(failure),
     })
     this.#open = new OpenDocuments({
@@ -112,11 +113,7 @@ export class Space {
     const space = new Space(options, await loadSpace(options))
     await space.#documents.load()
     await space.#documents.open(DIRECTORY_DOCUMENT)
-    for (const meta of space.#documents.metas()) {
-      for (const [actor, stopped] of meta.stopped) {
-        addStopped(space.#problems, meta.document, actor, stopped, options.environment.now())
-      }
-    }
+    for (const meta of space.#documents.metas()) space.#onStopped(meta.document, meta.stopped)
     space.#sync.start()
     return space
   }
@@ -364,6 +361,11 @@ export class Space {
   #problem(cause: string, error: SealogError): void {
     const since = this.#options.environment.now()
     this.#problems.add(cause, { code: error.code, message: error.message, since })
+  }
+
+  #onStopped(document: DocumentId, stopped: ReadonlyMap<ActorId, Stopped>): void {
+    const now = this.#options.environment.now()
+    for (const [actor, stop] of stopped) addStopped(this.#problems, document, actor, stop, now)
   }
 
   #onFlush(failure: SealogError | undefined): void {

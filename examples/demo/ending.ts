@@ -4,6 +4,13 @@ import { once } from 'node:events'
 /** A process that is asked to stop gets this long before it is made to, in milliseconds. */
 const PATIENCE = 10_000
 
+/** Makes sure that a process does not outlive this one, however this one ends. */
+export function tieToThisProcess(child: ChildProcess): void {
+  const kill = (): void => void child.kill('SIGKILL')
+  process.once('exit', kill)
+  child.once('exit', () => process.off('exit', kill))
+}
+
 /** Sends a signal to a process that was started here, and resolves when it is gone. */
 export async function endedBy(child: ChildProcess | undefined, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   if (child === undefined || child.exitCode !== null || child.signalCode !== null) return

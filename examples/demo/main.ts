@@ -1,4 +1,5 @@
 // The demonstration: two devices write real documents through a relay that they need not trust.
+import { rmSync } from 'node:fs'
 
 import { chooseHistories, type Histories } from './histories.ts'
 import { type DemoOptions, readOptions, USAGE } from './options.ts'
@@ -10,6 +11,9 @@ import { meet } from './step-meet.ts'
 import { resistTampering } from './step-tamper.ts'
 import { sameHeads, typeAndCatchUp, typeTogether } from './step-write.ts'
 import { drawTable } from './table.ts'
+
+/** Exit status of a process that was asked to stop, as shells have it. */
+const INTERRUPTED = 130
 
 async function play(stage: Stage, histories: Histories, start: number): Promise<Findings> {
   const space = await told('1  Two devices meet', () => meet(stage))
@@ -50,32 +54,44 @@ async function told<T>(title: string, step: () => Promise<T>): Promise<T> {
 
 async function run(options: DemoOptions): Promise<void> {
   const start = performance.now()
-  const histories = chooseHistories(options.edits, options.trace)
-  let folder = ''
+  let folder: string | undefined
   let stage: Stage | undefined
+  const remove = (): void => {
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
+  }
+  const interrupt = (): void => {
+    // Comes after the handlers that end the other processes.
+    process.once('exit', remove)
+    process.exit(INTERRUPTED)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
   try {
+    const histories = chooseHistories(options.edits, options.trace)
+    console.log('\n  Sealog: two devices, and between them a relay that can read nothing and prove everything\n')
     stage = await setStage(created => {
       folder = created
     })
     const findings = await play(stage, histories, start)
-    const broken = brokenPromises(findings)
     console.log(`\n${drawTable(findings)}\n`)
-    for (const sentence of broken) console.error(`✗ ${sentence}`)
-    if (broken.length > 0) process.exitCode = 1
+    for (const sentence of brokenPromises(findings)) fail(sentence)
     if (options.json) console.log(JSON.stringify(toJson(findings)))
   } catch (error) {
-    console.error(`\n✗ ${error instanceof Error ? error.message : error}`)
-    process.exitCode = 1
+    fail(error instanceof Error ? error.message : String(error))
   } finally {
     await stage?.end()
-    if (process.exitCode === 1) console.error(`  Logs and data are in ${folder}`)
-    else stage?.remove()
+    if (process.exitCode === undefined) remove()
+    else if (folder !== undefined) console.error(`  Logs and data are in ${folder}`)
   }
 }
 
-function main(): Promise<void> | undefined {
+function fail(sentence: string): void {
+  console.error(`\n✗ ${sentence}`)
+  process.exitCode = 1
+}
+
+function optionsOrUsage(): DemoOptions | undefined {
   try {
-    return run(readOptions(process.argv.slice(2)))
+    return readOptions(process.argv.slice(2))
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${USAGE}`)
     process.exitCode = 2
@@ -83,5 +99,5 @@ function main(): Promise<void> | undefined {
   }
 }
 
-console.log('\n  Sealog: two devices, and between them a relay that can read nothing and prove everything\n')
-await main()
+const options = optionsOrUsage()
+if (options !== undefined) await run(options)

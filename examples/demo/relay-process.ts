@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { endedBy } from './ending.ts'
+import { endedBy, tieToThisProcess } from './ending.ts'
 
 const HOST = '127.0.0.1'
 /** How long the relay may take to answer, in milliseconds. */
@@ -44,6 +44,7 @@ export class RelayProcess {
     const args = ['--data', this.#data, '--port', `${this.port}`, '--name', 'relay.example']
     const child = spawn(process.execPath, [commandPath(), ...args], { stdio: ['ignore', output, output] })
     closeSync(output)
+    tieToThisProcess(child)
     this.#child = child
     for (const deadline = Date.now() + PATIENCE; !(await this.#answers()); await delay(25)) {
       if (child.exitCode !== null) throw new Error(`the relay ended with code ${child.exitCode}: see ${this.#log}`)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Call, FromReplica, ReplicaCommands, ReplicaEvent } from './commands.ts'
-import { endedBy } from './ending.ts'
+import { endedBy, tieToThisProcess } from './ending.ts'
 
 const ENTRY = fileURLToPath(new URL('./replica-process.js', import.meta.url))
 
@@ -49,6 +49,7 @@ export class ReplicaHandle {
     const output = openSync(log, 'a')
     const child = fork(ENTRY, [], { stdio: ['ignore', output, output, 'ipc'] })
     closeSync(output)
+    tieToThisProcess(child)
     this.#child = child
     child.on('message', (message: FromReplica) => this.#onMessage(message))
     child.on('exit', () => this.#onExit())

@@ -54,6 +54,7 @@ export function brokenPromises({
   ...rest
 }: Findings): readonly string[] {
   const promises: readonly (readonly [holds: boolean, sentence: string])[] = [
+    [typed.wasAway, 'B had something of the text although it was offline.'],
     [typed.isRight, 'The text that A typed and B caught up with is not the one of a plain replay.'],
     [together.isSame, 'A and B do not have the same document after typing at the same time.'],
     [together.isRight, 'What A and B typed at the same time is not what plain Automerge makes of it.'],

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { RelayProcess } from './relay-process.ts'
@@ -29,11 +29,12 @@ export interface Stage {
   startReplica(key: keyof typeof PEOPLE): Promise<ReplicaHandle>
   /** Ends all processes; whatever happened, none is left behind. */
   end(): Promise<void>
-  /** Removes everything that was written. */
-  remove(): void
 }
 
-/** Starts a relay process, a wire to it and two replica processes, all in a new temporary folder. */
+/**
+ * Starts a relay process, a wire to it and two replica processes, all in a new temporary folder.
+ * @param onFolder hears of the folder before anything is in it; removing it is the caller's
+ */
 export async function setStage(onFolder: (folder: string) => void): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'sealog-demo-'))
   onFolder(folder)
@@ -60,8 +61,7 @@ export async function setStage(onFolder: (folder: string) => void): Promise<Stag
       return handle
     }
     const [a, b] = await Promise.all([startReplica('a'), startReplica('b')])
-    const remove = (): void => rmSync(folder, { recursive: true, force: true })
-    return { folder, relayData, relayLog, captures, relay, wire, a, b, startReplica, end, remove }
+    return { folder, relayData, relayLog, captures, relay, wire, a, b, startReplica, end }
   } catch (error) {
     await end()
     throw error

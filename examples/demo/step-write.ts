@@ -16,6 +16,8 @@ export interface Typed {
   readonly catchUpSeconds: number
   /** Both ways and on all connections, from the first key until B had everything. */
   readonly wireBytes: number
+  /** B had nothing of it before it came back. */
+  readonly wasAway: boolean
   /** A and B show what a plain replay of the same edits shows. */
   readonly isRight: boolean
 }
@@ -31,6 +33,7 @@ export async function typeAndCatchUp({ a, b, wire }: Stage, history: Histories['
   const typing = await a.ask.type(document, toCodeUnits(history.edits))
   await a.ask.sync()
   const entries = (await a.ask.status()).confirmed.size - before.entries
+  const wasAway = (await b.ask.text(document)) === ''
   const online = performance.now()
   await b.ask.resume()
   await b.ask.sync()
@@ -44,6 +47,7 @@ export async function typeAndCatchUp({ a, b, wire }: Stage, history: Histories['
     typingSeconds: typing / 1000,
     catchUpSeconds: catchUp / 1000,
     wireBytes,
+    wasAway,
     isRight: texts.every(text => text === history.expected),
   }
 }

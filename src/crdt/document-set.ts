@@ -38,6 +38,8 @@ export interface DocumentSetOptions {
   readonly devicePublicKey: Uint8Array
   /** Content of a document that is open became another. */
   readonly onChanged: (document: DocumentId, batch: PatchBatch, source: 'remote' | 'reload') => void
+  /** Content of these actors did not apply as announced: nothing more of them is applied. */
+  readonly onStopped: (document: DocumentId, stopped: ReadonlyMap<ActorId, Stopped>) => void
   /** Own changes went into the store, or failed to. */
   readonly onFlush: (failure: SealogError | undefined) => void
 }
@@ -293,7 +295,7 @@ export class DocumentSet {
   }
 
   /** Keeps that these rows did not apply, and drops them, so that the next opening is quick; inside `exclusive`. */
-  async refuse(document: DocumentId, refused: readonly RefusedRow[]): Promise<ReadonlyMap<ActorId, Stopped>> {
+  async refuse(document: DocumentId, refused: readonly RefusedRow[]): Promise<void> {
     const { store, space } = this.#options
     const meta = this.meta(document)
     const stops = this.#stops(refused)
@@ -308,7 +310,7 @@ export class DocumentSet {
       })
       .map(([key]) => key)
     await store.commit({ puts: [[documentKey(space, 'meta', document), encodeMeta(next)]], deletes })
-    return stops
+    this.#options.onStopped(document, stops)
   }
 
   /**

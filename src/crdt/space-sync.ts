@@ -285,10 +285,7 @@ export class SpaceSync {
     }
     for (const [document, update] of absorbed.updates) {
       const refused = documents.applied(document, update)
-      if (refused.length === 0) continue
-      for (const [actor, stopped] of await documents.refuse(document, refused)) {
-        addStopped(problems, document, actor, stopped, environment.now())
-      }
+      if (refused.length > 0) await documents.refuse(document, refused)
     }
     return absorbed.retired
   }

@@ -1,0 +1,31 @@
+import { indexedDbStore } from 'sealog'
+import { storeContract } from 'sealog/testing'
+
+declare global {
+  /** The cases of the acceptance suite of stores. */
+  var storeCases: readonly string[]
+  var runStoreCase: (name: string) => Promise<void>
+}
+
+let places = 0
+
+const cases = storeContract(() => {
+  const name = `place-${places++}`
+  return { store: () => indexedDbStore(name), remove: () => removeDatabase(`sealog/${name}`) }
+})
+
+function removeDatabase(name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(name)
+    request.onsuccess = () => resolve()
+    request.onerror = () => reject(request.error)
+    request.onblocked = () => reject(new Error('a store was left open'))
+  })
+}
+
+globalThis.storeCases = cases.map(({ name }) => name)
+globalThis.runStoreCase = async name => {
+  const found = cases.find(candidate => candidate.name === name)
+  if (found === undefined) throw new Error(`no case is called ${name}`)
+  await found.run()
+}
