@@ -34,15 +34,23 @@ export type Received =
 /**
  * Opens a verified entry of a document and judges its content (DESIGN §6): key, tag, guard, in this order. Depends
  * on nothing but the log and the keys, so all replicas judge alike.
- * @throws SealogError ERR_UPGRADE for an encoding of a later build: sync stops, nothing is judged
+ * @throws SealogError ERR_UPGRADE for an encoding of a later build: sync stops, nothing is judged; ERR_BODY where the
+ *   relay sent no body: the batch is refused, and asked for again
  */
 export function receiveEntry(entry: VerifiedEntry, context: ReceiveContext): Received {
+  const { body } = entry
   if (entry.header.kind !== 'changes' || context.stopped !== undefined) return { outcome: 'none' }
+  // The relay has it, or had it when it accepted the entry: asked again, it may serve it.
+  if (body === undefined) {
+    throw new SealogError('ERR_BODY', `the relay withheld the body of entry ${entry.index}`, {
+      details: { index: entry.index },
+    })
+  }
   let payload: ChangesPayload
   try {
-    payload = openEntry(entry, context)
+    payload = openEntry(entry, body, context)
   } catch (error) {
-    // The bytes are missing or are not what the author committed to: what the tag commits to may still turn up.
+    // The bytes are not what the author committed to: what the tag commits to may still turn up.
     return stop(entry, 'parked', error)
   }
   const tip: ChangeTip = { seq: payload.latestSeq, hash: payload.latestHash }
@@ -60,9 +68,8 @@ export function receiveEntry(entry: VerifiedEntry, context: ReceiveContext): Rec
   return { outcome: context.locals === undefined ? 'content' : 'cloned', row, tip }
 }
 
-function openEntry(entry: VerifiedEntry, context: ReceiveContext): ChangesPayload {
-  const { header, body } = entry
-  if (body === undefined) throw new SealogError('ERR_BODY', `the relay withheld the body of entry ${entry.index}`)
+function openEntry(entry: VerifiedEntry, body: Uint8Array, context: ReceiveContext): ChangesPayload {
+  const { header } = entry
   const keys = context.keys.forDocument(header.document, context.birthEpoch, header.epoch)
   const payload = decodeChangesPayload(openBody({ key: keys.content, body, aad: headerContext(header) }))
   if (!equalBytes(changeTag(keys.tag, payload.latestHash), header.tag)) {
