@@ -13,6 +13,9 @@ import { SealogError } from './errors.ts'
 import { DIRECTORY_DOCUMENT, type DocumentId, documentIdOf, parseDocumentId } from './ids.ts'
 import { type ChangeSource, type Receipt, SpaceDocument } from './space-document.ts'
 
+/** Far more than honest listeners need; an overflow of the stack inside Automerge would ruin the document. */
+const DEEPEST = 50
+
 export interface OpenDocumentsOptions {
   readonly documents: DocumentSet
   readonly environment: Environment
@@ -27,6 +30,11 @@ export interface OpenDocumentsOptions {
 export class OpenDocuments {
   readonly #options: OpenDocumentsOptions
   readonly #handles = new Map<DocumentId, Set<SpaceDocument<unknown>>>()
+  /** How many callers wait for a document to open. */
+  readonly #opening = new Map<DocumentId, number>()
+  #lastDirectory: DocumentCore | undefined
+  /** How many changes are being told at the moment, each by a listener to the one before. */
+  #depth = 0
   #closed = false
 
   constructor(options: OpenDocumentsOptions) {
@@ -51,17 +59,32 @@ export class OpenDocuments {
       handle.close()
       throw error
     }
-    await documents.flush()
+    // Where the store fails, the document is there like any change that is not saved yet: status and `saved` tell.
+    await documents.flush().catch(() => {})
     return handle
   }
 
-  /** @throws SealogError ERR_UNKNOWN_DOCUMENT; TypeError */
+  /** Does somebody hold this document, or is about to? */
+  isUsed(document: DocumentId): boolean {
+    return document === DIRECTORY_DOCUMENT || this.#handles.has(document) || this.#opening.has(document)
+  }
+
+  /** @throws SealogError ERR_UNKNOWN_DOCUMENT, ERR_CLOSED; TypeError */
   async open<T>(id: string): Promise<SpaceDocument<T>> {
     const document = parseDocumentId(id)
     const { documents } = this.#options
     const isKnown = this.info(document) !== undefined || documents.isKnown(document)
     if (!isKnown) throw new SealogError('ERR_UNKNOWN_DOCUMENT', 'no document of this id is known here')
-    return this.#handle<T>(await documents.open(document))
+    this.#opening.set(document, (this.#opening.get(document) ?? 0) + 1)
+    try {
+      const core = await documents.open(document)
+      if (this.#closed) throw new SealogError('ERR_CLOSED', 'the space was closed')
+      return this.#handle<T>(core)
+    } finally {
+      const others = (this.#opening.get(document) ?? 1) - 1
+      if (others > 0) this.#opening.set(document, others)
+      else this.#opening.delete(document)
+    }
   }
 
   /** @throws SealogError ERR_UNKNOWN_DOCUMENT; TypeError */
@@ -88,12 +111,15 @@ export class OpenDocuments {
 
   close(): void {
     this.#closed = true
+    this.#lastDirectory = this.#directory
     for (const handles of [...this.#handles.values()]) for (const handle of [...handles]) handle.close()
   }
 
-  /** Always open: the space opens it before anything else. */
+  /** Always there: the space opens it before anything else, and what it said last can be read when all is closed. */
   get #directory(): DocumentCore {
-    return this.#options.documents.core(DIRECTORY_DOCUMENT) as DocumentCore
+    const core = this.#options.documents.core(DIRECTORY_DOCUMENT) ?? this.#lastDirectory
+    this.#lastDirectory = core
+    return core as DocumentCore
   }
 
   #handle<T>(core: DocumentCore): SpaceDocument<T> {
@@ -116,15 +142,21 @@ export class OpenDocuments {
     handles?.delete(handle)
     if (handles?.size !== 0) return
     this.#handles.delete(document)
-    if (this.#closed || document === DIRECTORY_DOCUMENT) return
-    void this.#options.documents.release(document, () => !this.#handles.has(document))
+    if (!this.#closed) void this.#options.documents.release(document)
   }
 
   #change(core: DocumentCore, fn: (doc: Record<string, unknown>) => void, message: string | undefined): void {
     const { documents, environment, onLocalChange } = this.#options
+    if (this.#depth >= DEEPEST)
+      throw new SealogError('ERR_REENTRANT', 'listeners answer changes with changes, endlessly')
     const edit = documents.change(core, fn, environment.now(), message)
     if (edit.change === undefined) return
-    this.tell(core.document, edit, 'change')
+    this.#depth++
+    try {
+      this.tell(core.document, edit, 'change')
+    } finally {
+      this.#depth--
+    }
     onLocalChange()
   }
 }

@@ -1,9 +1,11 @@
-import { decodeInviteLink, type Invite, inviteKeys } from './crdt/invite-link.ts'
+import { equalBytes } from './bytes.ts'
+import { decodeInviteLink, type Invite, inviteKeys, isRelayAddress } from './crdt/invite-link.ts'
 import { genesisBody, newDevice } from './crdt/membership.ts'
 import {
   decodePinnedRelay,
   encodePinnedRelay,
   encodeViewRow,
+  listedKey,
   listSpaces,
   loadView,
   relayKey,
@@ -17,7 +19,7 @@ import { generateEpochSecret } from './crypto/epoch.ts'
 import type { SignatureVerifier } from './crypto/sign.ts'
 import { nobleSigningKey } from './crypto/sign-backend.ts'
 import type { Environment } from './environment.ts'
-import { SealogError } from './errors.ts'
+import { hasCode, SealogError } from './errors.ts'
 import { memberIdOf, parseSpaceId, type SpaceId, spaceIdOf } from './ids.ts'
 import { RelayClient } from './relay/client.ts'
 import type { Transport } from './relay/transport.ts'
@@ -70,13 +72,14 @@ export class Replica {
   readonly #platform: ReplicaPlatform
   readonly #clients = new Map<string, RelayClient>()
   readonly #spaces = new Map<SpaceId, Promise<Space>>()
-  readonly #stopListening: () => void
+  /** For each space that somebody joins or removes: ends when the last of them is done. */
+  readonly #turns = new Map<SpaceId, Promise<unknown>>()
+  #stopListening: () => void = () => {}
   #closing: Promise<void> | undefined
 
   private constructor(options: ReplicaOptions, platform: ReplicaPlatform) {
     this.#options = options
     this.#platform = platform
-    this.#stopListening = platform.onNetworkBack?.(() => this.wake()) ?? (() => {})
   }
 
   /** @throws SealogError ERR_STORE…; TypeError */
@@ -90,9 +93,20 @@ export class Replica {
       await options.store.close()
       throw error
     }
-    options.signal?.addEventListener('abort', () => void replica.close().catch(() => {}), { once: true })
+    replica.#listen()
     if (options.signal?.aborted) await replica.close()
     return replica
+  }
+
+  #listen(): void {
+    const { signal } = this.#options
+    const onAbort = (): void => void this.close().catch(() => {})
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const unsubscribe = this.#platform.onNetworkBack?.(() => this.wake())
+    this.#stopListening = () => {
+      signal?.removeEventListener('abort', onAbort)
+      unsubscribe?.()
+    }
   }
 
   /** The ids of all spaces in the local store. */
@@ -104,18 +118,27 @@ export class Replica {
   /** @throws SealogError ERR_UNKNOWN_SPACE, ERR_STORE…, ERR_CLOSED; TypeError for what is not a space id */
   async openSpace(id: string): Promise<Space> {
     const space = parseSpaceId(id)
-    this.#assertOpen()
-    const open = this.#spaces.get(space) ?? this.#openSpace(space)
-    this.#spaces.set(space, open)
-    open.catch(() => this.#spaces.delete(space))
-    return open
+    for (;;) {
+      this.#assertOpen()
+      const opening = this.#spaces.get(space) ?? this.#openSpace(space)
+      this.#spaces.set(space, opening)
+      const forget = (): void => {
+        if (this.#spaces.get(space) === opening) this.#spaces.delete(space)
+      }
+      opening.catch(forget)
+      const open = await opening
+      if (!open.isClosed) return open
+      // It is closing: a new one begins where that one has ended. How it ended, its closer is told.
+      await open.close().catch(() => {})
+      forget()
+    }
   }
 
   async #openSpace(id: SpaceId): Promise<Space> {
     const { store } = this.#options
     const { environment, verifier } = this.#platform
     const { secrets, relay } = await this.#peek(id)
-    const client = await this.#client(secrets.url, relay)
+    const client = await this.#client(secrets.url, relay, secrets.admission?.type === 'join')
     return Space.open({ id, store, client, environment, verifier, onClosed: () => void this.#spaces.delete(id) })
   }
 
@@ -191,38 +214,68 @@ export class Replica {
 
   /**
    * Joins the space of an invite: waits until the relay's log proves that this device is a member, and is applied.
-   * Where this replica is in the space already, it just opens it, and the invite stays unused.
-   * @throws SealogError ERR_INVITE (malformed, used, expired), ERR_TIMEOUT, ERR_ABORTED, ERR_STORE…; TypeError
+   * Where this replica is in the space already, it just opens it, offline too, and the invite stays unused. A call
+   * that was ended by `signal` or `timeout` goes on in the background, and over a restart; calling again waits for it.
+   * @throws SealogError ERR_INVITE (malformed, used, expired), ERR_RELAY_IDENTITY where the relay is not the one in
+   * the invite, ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED, ERR_STORE…; TypeError
    */
   async joinSpace(link: string, options: WaitOptions = {}): Promise<Space> {
     const invite = decodeInviteLink(link)
     assertWaitOptions(options)
     this.#assertOpen()
     const anchor = await this.#checkNote(invite)
-    if ((await this.spaces()).includes(invite.space)) {
-      // It may be there from an earlier invite that came to nothing; otherwise this one stays unused.
-      const space = await this.openSpace(invite.space)
-      const isMember = await this.#joined(space, options)
-      if (isMember) return space
-    }
-    await this.#keep(emptyView(invite.space, invite.relay, [anchor]), this.#joinSecrets(invite))
-    const space = await this.openSpace(invite.space)
-    if (await this.#joined(space, options)) return space
-    throw new SealogError('ERR_INVITE', 'the invite was used, has expired or was revoked')
+    const stop = new AbortController()
+    const task = this.#inTurn(invite.space, () => this.#join(invite, anchor, stop.signal))
+    return withLimits(this.#platform.environment, options, task).finally(() => stop.abort())
   }
 
-  /** @returns false where the invite came to nothing; then nothing of it is left. What merely takes time goes on. */
-  async #joined(space: Space, options: WaitOptions): Promise<boolean> {
-    const stop = new AbortController()
+  async #join(invite: Invite, anchor: Anchor, signal: AbortSignal): Promise<Space> {
+    // Whoever gave up waiting for this turn has used up nothing.
+    if (signal.aborted) throw new SealogError('ERR_ABORTED', 'aborted by the caller')
+    if ((await this.spaces()).includes(invite.space)) {
+      const space = await this.openSpace(invite.space)
+      // It may be there from an earlier invite that came to nothing; otherwise this one stays unused.
+      if (space.isAdmitted || (await this.#joined(space, signal)) === undefined) return space
+    }
+    await this.#checkPin(invite)
+    await this.#keep(emptyView(invite.space, invite.relay, [anchor]), this.#joinSecrets(invite))
+    const space = await this.openSpace(invite.space)
+    const failure = await this.#joined(space, signal)
+    if (failure === undefined) return space
+    throw failure
+  }
+
+  /** Tasks about one space, one after the other: two that join it at once must not write over each other. */
+  #inTurn<T>(space: SpaceId, task: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(space) ?? Promise.resolve()
+    const result = before.then(task)
+    const turn = result
+      .catch(() => {})
+      .then(() => {
+        if (this.#turns.get(space) === turn) this.#turns.delete(space)
+      })
+    this.#turns.set(space, turn)
+    return result
+  }
+
+  /** The relay at the invite's address was met before, and was another one. @throws SealogError ERR_RELAY_IDENTITY */
+  async #checkPin({ relay }: Invite): Promise<void> {
+    const { pinned } = await this.#client(relay.url, relay, true)
+    if (pinned === undefined || sameRelay(pinned, relay)) return
+    throw new SealogError('ERR_RELAY_IDENTITY', 'the relay at this address is not the one in the invite', {
+      details: { expected: relay.name, actual: pinned.name },
+    })
+  }
+
+  /** @returns why the invite came to nothing, if it did; then nothing of it is left. What merely takes time goes on. */
+  async #joined(space: Space, signal: AbortSignal): Promise<SealogError | undefined> {
     try {
-      await withLimits(this.#platform.environment, options, space.joined(stop.signal))
-      return true
+      await space.joined(signal)
+      return undefined
     } catch (error) {
-      if (!(error instanceof SealogError) || error.code !== 'ERR_INVITE') throw error
-      await this.removeLocal(space.id)
-      return false
-    } finally {
-      stop.abort()
+      if (!hasCode(error, 'ERR_INVITE') && !hasCode(error, 'ERR_RELAY_IDENTITY')) throw error
+      await this.#removeLocal(space.id)
+      return error
     }
   }
 
@@ -253,15 +306,29 @@ export class Replica {
     return { size: checkpoint.size, root: checkpoint.root }
   }
 
-  /** Forgets a space on this device: documents, keys, and own changes that were not sent. It cannot be undone. */
+  /**
+   * Forgets a space on this device: documents, keys, and own changes that were not sent. It cannot be undone.
+   * @throws SealogError ERR_STORE…, ERR_CLOSED; TypeError for what is not a space id
+   */
   async removeLocal(id: string): Promise<void> {
     const space = parseSpaceId(id)
     this.#assertOpen()
+    // Who waits to join ends first: it is this very space that it waits for.
+    await this.#closeSpace(space)
+    await this.#inTurn(space, () => this.#removeLocal(space))
+  }
+
+  /** What it could not store goes with the rest. */
+  async #closeSpace(space: SpaceId): Promise<void> {
     const open = await this.#spaces.get(space)?.catch(() => undefined)
-    await open?.close()
+    await open?.close().catch(() => {})
+  }
+
+  async #removeLocal(space: SpaceId): Promise<void> {
+    await this.#closeSpace(space)
     const { store } = this.#options
     const rows = await store.scan(spacePrefix(space))
-    await store.commit({ puts: [], deletes: rows.map(([key]) => key) })
+    await store.commit({ puts: [], deletes: [listedKey(space), ...rows.map(([key]) => key)] })
   }
 
   /** Flushes to the store and closes it; does not wait for the network. Idempotent. */
@@ -294,6 +361,7 @@ export class Replica {
     const puts: [Uint8Array, Uint8Array][] = [
       [spaceKey(view.space, 'secrets'), encodeSecrets(secrets)],
       [spaceKey(view.space, 'view'), encodeViewRow(view, undefined)],
+      [listedKey(view.space), new Uint8Array(0)],
     ]
     await this.#options.store.commit({ puts, deletes: [] })
   }
@@ -303,17 +371,25 @@ export class Replica {
     for (const client of this.#clients.values()) client.wake()
   }
 
-  /** The one connection to a relay. @param known its identity, from an invite or a space; undefined at first contact */
-  async #client(url: string, known: PinnedRelay | undefined): Promise<RelayClient> {
+  /**
+   * The one connection to a relay.
+   * @param known its identity; undefined at first contact
+   * @param isClaim only an invite says so
+   */
+  async #client(url: string, known: PinnedRelay | undefined, isClaim = false): Promise<RelayClient> {
     const { store } = this.#options
     const stored = await store.get(relayKey(url))
     const existing = this.#clients.get(url)
-    if (existing !== undefined) return existing
+    // An invite that named a wrong relay must not spoil the address for a good one.
+    const isSpoilt = existing?.isIdleClaim === true && known !== undefined && !sameRelay(existing.pinned, known)
+    if (existing !== undefined && !isSpoilt) return existing
+    existing?.close()
     const client: RelayClient = new RelayClient({
       transport: this.#platform.transport,
       environment: this.#platform.environment,
       url,
       pinned: stored === undefined ? known : decodePinnedRelay(stored),
+      isClaim: isClaim && stored === undefined,
       pin: relay => store.commit({ puts: [[relayKey(url), encodePinnedRelay(relay)]], deletes: [] }),
       onState: (_, cause) => this.#onConnection(client, cause),
     })
@@ -340,6 +416,10 @@ function urlOf(relay: RelayAddress): string {
   return typeof relay === 'string' ? relay : relay.url
 }
 
+function sameRelay(a: PinnedRelay | undefined, b: PinnedRelay): boolean {
+  return a?.name === b.name && equalBytes(a.key, b.key)
+}
+
 function identityOf(relay: RelayAddress): PinnedRelay | undefined {
   if (typeof relay === 'string' || relay.key === undefined || relay.name === undefined) return undefined
   return { name: relay.name, key: relay.key }
@@ -350,7 +430,7 @@ function assertOptions(options: ReplicaOptions): void {
   const { store, relay, profile } = options
   if (typeof store?.commit !== 'function') throw new TypeError('store: expected a ReplicaStore')
   const url = typeof relay === 'string' ? relay : relay?.url
-  if (typeof url !== 'string' || !/^wss?:\/\//.test(url) || !URL.canParse(url)) {
+  if (typeof url !== 'string' || !isRelayAddress(url)) {
     throw new TypeError('relay: expected a ws: or wss: address')
   }
   if (typeof relay === 'object') {

@@ -10,7 +10,7 @@ import { SpaceSync } from './crdt/space-sync.ts'
 import type { ReplicaStore } from './crdt/store.ts'
 import { publicKeyOf, type SignatureVerifier } from './crypto/sign.ts'
 import type { Environment } from './environment.ts'
-import { SealogError } from './errors.ts'
+import { type ErrorCode, SealogError } from './errors.ts'
 import { Emitter, type ListenOptions, type Unsubscribe } from './events.ts'
 import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId, idBytes, memberIdOf, type SpaceId } from './ids.ts'
 import { OpenDocuments } from './open-documents.ts'
@@ -24,6 +24,8 @@ import { assertWaitOptions, Condition, type WaitOptions, withLimits } from './wa
 
 /** Delay before a store that failed is tried again, in milliseconds. */
 const STORE_RETRY = 5_000
+/** What ends the attempt to join, rather than delay it. */
+const JOIN_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_INVITE', 'ERR_RELAY_IDENTITY'])
 const DAY: number = 24 * 60 * 60 * 1000
 
 export interface SpaceEvents {
@@ -57,7 +59,7 @@ export class Space {
   #storage: SpaceStatus['storage'] = 'ok'
   #cancelRetry: () => void = () => {}
   #statusQueued = false
-  #closed = false
+  #closing: Promise<void> | undefined
 
   private constructor(options: SpaceOptions, loaded: LoadedSpace) {
     this.id = options.id
@@ -68,6 +70,7 @@ export class Space {
       store,
       random: environment.random,
       devicePublicKey: publicKeyOf(loaded.secrets.device.signing),
+      isUsed: document => this.#open.isUsed(document),
       onChanged: (document, batch, source) => this.#open.tell(document, batch, source),
       onStopped: (document, stopped) => this.#onStopped(document, stopped),
       onFlush: failure => this.#onFlush(failure),
@@ -114,7 +117,7 @@ export class Space {
     await space.#documents.load()
     await space.#documents.open(DIRECTORY_DOCUMENT)
     for (const meta of space.#documents.metas()) space.#onStopped(meta.document, meta.stopped)
-    space.#sync.start()
+    await space.#sync.start()
     return space
   }
 
@@ -310,12 +313,17 @@ export class Space {
     return { name: relay.name, key: relay.key, url: this.#sync.secrets.url }
   }
 
-  /** Resolves once this device is admitted and has the log. @throws SealogError ERR_INVITE */
+  /** The log proves that this device is a member, or it is the one that founded the space. */
+  get isAdmitted(): boolean {
+    return this.#sync.secrets.admission?.type !== 'join'
+  }
+
+  /** Resolves once this device is admitted and has the log. @throws SealogError ERR_INVITE, ERR_RELAY_IDENTITY */
   joined(signal?: AbortSignal): Promise<void> {
     return this.#until(() => {
-      if (this.#sync.secrets.admission === undefined) return this.#sync.isCurrent
-      const refused = this.#problems.list().find(({ code }) => code === 'ERR_INVITE')
-      if (refused !== undefined) throw new SealogError('ERR_INVITE', refused.message)
+      if (this.isAdmitted) return this.#sync.isCurrent
+      const refused = this.#problems.list().find(({ code }) => JOIN_FAULTS.has(code))
+      if (refused !== undefined) throw new SealogError(refused.code, refused.message)
       return false
     }, signal)
   }
@@ -328,10 +336,18 @@ export class Space {
     return this.#emitter.on(type, listener, options)
   }
 
-  /** Flushes to the store; does not wait for the network. Idempotent. @throws SealogError ERR_STORE… */
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
+  /**
+   * Flushes to the store; does not wait for the network. Idempotent: every call settles when the space is closed.
+   * @throws SealogError ERR_STORE… where own changes could not be stored
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    // Not before `#closing` is set, so that whoever is told sees a closed space.
+    await Promise.resolve()
     this.#condition.changed()
     this.#cancelRetry()
     this.#open.close()
@@ -342,6 +358,11 @@ export class Space {
       this.#emitter.clear()
       this.#options.onClosed(this)
     }
+  }
+
+  /** `close` was called. */
+  get isClosed(): boolean {
+    return this.#closing !== undefined
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -375,17 +396,21 @@ export class Space {
   }
 
   #onStore(failure: SealogError | undefined): void {
-    if (failure === undefined) {
-      this.#storage = 'ok'
-      this.#problems.clear('store')
-    } else {
+    if (failure !== undefined) {
       this.#storage = failure.code === 'ERR_STORE_FULL' ? 'full' : 'failed'
       this.#problem('store', failure)
       this.#cancelRetry()
-      this.#cancelRetry = this.#options.environment.schedule(STORE_RETRY, () => {
-        void this.#documents.flush().catch(() => {})
-      })
+      if (!this.isClosed) this.#cancelRetry = this.#options.environment.schedule(STORE_RETRY, () => this.#flush())
+    } else if (this.#storage !== 'ok') {
+      // It took something else: all is well once it took what is unsaved.
+      if (this.#documents.isDirty) return this.#flush()
+      this.#storage = 'ok'
+      this.#problems.clear('store')
     }
+  }
+
+  #flush(): void {
+    void this.#documents.flush().catch(() => {})
   }
 
   #onEntries(entries: readonly VerifiedEntry[]): void {
@@ -404,7 +429,7 @@ export class Space {
     this.#statusQueued = true
     queueMicrotask(() => {
       this.#statusQueued = false
-      if (!this.#closed) this.#emitter.emit('status', { space: this, status: this.status })
+      if (!this.isClosed) this.#emitter.emit('status', { space: this, status: this.status })
     })
   }
 
@@ -423,7 +448,7 @@ export class Space {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw new SealogError('ERR_CLOSED', 'the space was closed')
+    if (this.isClosed) throw new SealogError('ERR_CLOSED', 'the space was closed')
   }
 
   #assertWritable(): void {

@@ -7,6 +7,9 @@ export interface WaitOptions {
   readonly timeout?: number
 }
 
+/** Timers take no more, in milliseconds (almost 25 days): beyond it, a call waits as long as it takes. */
+const LONGEST_TIMER: number = 2 ** 31 - 1
+
 /** @throws TypeError */
 export function assertWaitOptions(options: WaitOptions): void {
   const { timeout, signal } = options
@@ -24,7 +27,7 @@ export function withLimits<T>(environment: Environment, options: WaitOptions, ta
   const { signal, timeout } = options
   return new Promise((resolve, reject) => {
     const cancel =
-      timeout === undefined
+      timeout === undefined || timeout > LONGEST_TIMER
         ? () => {}
         : environment.schedule(timeout, () =>
             done(() => reject(new SealogError('ERR_TIMEOUT', `not within ${timeout} ms`))),
@@ -35,12 +38,13 @@ export function withLimits<T>(environment: Environment, options: WaitOptions, ta
       signal?.removeEventListener('abort', onAbort)
       settle()
     }
-    signal?.addEventListener('abort', onAbort, { once: true })
-    if (signal?.aborted) return onAbort()
+    // Also of a call that was aborted before it began: what the task comes to must not go unhandled.
     task.then(
       value => done(() => resolve(value)),
       error => done(() => reject(error)),
     )
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted) onAbort()
   })
 }
 

@@ -30,7 +30,7 @@ export class NodeProcess {
 
   /** Asks it to end. @returns its exit code; `null` if it had to be killed */
   async stop(): Promise<number | null> {
-    if (this.#child.exitCode !== null) return this.#child.exitCode
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child.exitCode
     const exit = once(this.#child, 'exit')
     this.#child.kill('SIGTERM')
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), PATIENCE)

@@ -5,7 +5,7 @@ import { Wire } from './wire.ts'
 
 /** What the relay is called in every profile; each finds it at the end of its own wire. */
 const RELAY_HOST = 'relay.test'
-export const RELAY_URL = `ws://${RELAY_HOST}`
+export const RELAY_URL: string = `ws://${RELAY_HOST}`
 
 export interface ProfileOptions {
   readonly executable: string
@@ -21,6 +21,7 @@ export class Profile {
   /** What its pages complained about. */
   readonly complaints: string[] = []
   readonly #context: BrowserContext
+  #closing: Promise<void> | undefined
 
   private constructor(name: string, wire: Wire, context: BrowserContext) {
     this.name = name
@@ -35,6 +36,10 @@ export class Profile {
       const context = await chromium.launchPersistentContext(join(folder, name), {
         executablePath: executable,
         args: chromiumArguments([`--host-resolver-rules=${rules}`]),
+        // The run ends its browsers itself, with everything else that it started.
+        handleSIGINT: false,
+        handleSIGTERM: false,
+        handleSIGHUP: false,
       })
       return new Profile(name, wire, context)
     } catch (error) {
@@ -55,8 +60,9 @@ export class Profile {
     return this.#context.newCDPSession(page)
   }
 
-  async close(): Promise<void> {
-    await this.#context.close()
-    await this.wire.close()
+  /** Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#context.close().finally(() => this.wire.close())
+    return this.#closing
   }
 }

@@ -11,7 +11,7 @@ export interface RelayProcess {
 export async function startRelayProcess(data: string): Promise<RelayProcess> {
   const command = join(PROJECT, 'relay-server/bin/sealog-relay.js')
   const args = ['--data', data, '--port', '0', '--name', 'relay.test', '--quiet']
-  const relay = await NodeProcess.start(command, args, /ws:\/\/\S+:\d+[^]*\n/)
+  const relay = await NodeProcess.start(command, args, /ws:\/\/.*\n/)
   const port = /ws:\/\/\S+?:(\d+)/.exec(relay.output)?.[1]
   return { port: Number(port), stop: () => relay.stop() }
 }

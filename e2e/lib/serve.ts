@@ -32,10 +32,20 @@ function configOf(site: string): InlineConfig {
 }
 
 async function serveSources(site: string): Promise<Served> {
-  const server = await createViteServer({ ...configOf(site), server: { host: HOST, port: 0, watch: null } })
-  await server.listen()
-  const { port } = server.httpServer?.address() as AddressInfo
-  return { url: `http://localhost:${port}`, close: () => server.close() }
+  // As a guest in a server of ours: on its own, Vite ends this process when it gets a SIGTERM.
+  const vite = await createViteServer({
+    ...configOf(site),
+    appType: 'mpa',
+    server: { middlewareMode: true, hmr: false, watch: null },
+  })
+  const served = await listen(createServer(vite.middlewares))
+  return {
+    url: served.url,
+    close: async () => {
+      await served.close()
+      await vite.close()
+    },
+  }
 }
 
 async function serveBundle(site: string): Promise<Served> {
@@ -48,6 +58,7 @@ async function serveBundle(site: string): Promise<Served> {
       chunkSizeWarningLimit: 10_000,
       rolldownOptions: {
         input,
+        checks: { pluginTimings: false },
         // A service worker is found, and updated, under one fixed address at the top.
         output: { entryFileNames: ({ name }) => (name === 'service-worker' ? '[name].js' : 'assets/[name]-[hash].js') },
       },
@@ -56,8 +67,8 @@ async function serveBundle(site: string): Promise<Served> {
   return serveFiles(join(site, 'dist'))
 }
 
-async function serveFiles(folder: string): Promise<Served> {
-  const server: Server = createServer(async (request, response) => {
+function serveFiles(folder: string): Promise<Served> {
+  const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
     try {
       const content = await readFile(join(folder, normalize(pathname)))
@@ -66,6 +77,10 @@ async function serveFiles(folder: string): Promise<Served> {
       response.writeHead(404).end()
     }
   })
+  return listen(server)
+}
+
+async function listen(server: Server): Promise<Served> {
   await new Promise<void>(resolve => server.listen(0, HOST, resolve))
   const { port } = server.address() as AddressInfo
   const close = async (): Promise<void> => {

@@ -46,12 +46,15 @@ export class NoteSession {
     await this.#space
   }
 
-  /** Inserts each word into the note, in a change of its own, `share` of the way through the text. */
+  /** Inserts each `<word>` into the note, in a change of its own, between two words `share` of the way through it. */
   async write(words: readonly string[], share: number, pause = 0): Promise<void> {
-    const note = await this.#opened().then(() => this.#current())
+    const note = await this.#current()
     for (const word of words) {
-      note.change(draft => splice(draft, ['body'], Math.floor(draft.body.length * share), 0, word))
-      await new Promise(resolve => setTimeout(resolve, pause))
+      note.change(draft => {
+        const next = draft.body.indexOf('<', Math.floor(draft.body.length * share))
+        splice(draft, ['body'], next === -1 ? draft.body.length : next, 0, word)
+      })
+      if (pause > 0) await new Promise(resolve => setTimeout(resolve, pause))
     }
   }
 

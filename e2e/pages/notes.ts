@@ -1,14 +1,21 @@
 import { indexedDbStore, openReplica } from 'sealog'
 import { NoteSession } from './note-session.ts'
 
-declare global {
-  /** Opens the replica of this browser profile: `session('notes', url)`. */
-  var session: (store: string, relay: string, name: string) => NoteSession
+export interface NotesPage {
   /** The replica under test. */
-  var notes: NoteSession
+  session: NoteSession
+  /** Names the replica under test; it is opened when it is first used. */
+  start(store: string, relay: string, name: string): void
 }
 
-globalThis.session = (store, relay, name) => {
-  globalThis.notes = new NoteSession(() => openReplica({ store: indexedDbStore(store), relay, profile: { name } }))
-  return globalThis.notes
+declare global {
+  /** What `notes.html` offers to its driver. */
+  var notesPage: NotesPage
+}
+
+globalThis.notesPage = {
+  session: new NoteSession(() => Promise.reject(new Error('not started'))),
+  start(store, relay, name) {
+    this.session = new NoteSession(() => openReplica({ store: indexedDbStore(store), relay, profile: { name } }))
+  },
 }

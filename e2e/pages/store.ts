@@ -1,10 +1,15 @@
 import { indexedDbStore } from 'sealog'
 import { storeContract } from 'sealog/testing'
 
-declare global {
+export interface StorePage {
   /** The cases of the acceptance suite of stores. */
-  var storeCases: readonly string[]
-  var runStoreCase: (name: string) => Promise<void>
+  readonly cases: readonly string[]
+  run(name: string): Promise<void>
+}
+
+declare global {
+  /** What `store.html` offers to its driver. */
+  var storePage: StorePage
 }
 
 let places = 0
@@ -23,9 +28,11 @@ function removeDatabase(name: string): Promise<void> {
   })
 }
 
-globalThis.storeCases = cases.map(({ name }) => name)
-globalThis.runStoreCase = async name => {
-  const found = cases.find(candidate => candidate.name === name)
-  if (found === undefined) throw new Error(`no case is called ${name}`)
-  await found.run()
+globalThis.storePage = {
+  cases: cases.map(({ name }) => name),
+  async run(name) {
+    const found = cases.find(candidate => candidate.name === name)
+    if (found === undefined) throw new Error(`no case is called ${name}`)
+    await found.run()
+  },
 }

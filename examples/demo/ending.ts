@@ -11,11 +11,11 @@ export function tieToThisProcess(child: ChildProcess): void {
   child.once('exit', () => process.off('exit', kill))
 }
 
-/** Sends a signal to a process that was started here, and resolves when it is gone. */
-export async function endedBy(child: ChildProcess | undefined, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+/** Tells a process that was started here to end, by whatever `tell` does, and resolves when it is gone. */
+export async function ended(child: ChildProcess | undefined, tell: (child: ChildProcess) => void): Promise<void> {
   if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
   const gone = once(child, 'exit')
-  child.kill(signal)
+  tell(child)
   const force = setTimeout(() => child.kill('SIGKILL'), PATIENCE)
   await gone
   clearTimeout(force)

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { endedBy, tieToThisProcess } from './ending.ts'
+import { ended, tieToThisProcess } from './ending.ts'
 
 const HOST = '127.0.0.1'
 /** How long the relay may take to answer, in milliseconds. */
@@ -54,13 +54,13 @@ export class RelayProcess {
 
   /** No goodbye, nothing flushed. Resolves when the process is gone. */
   async kill(): Promise<void> {
-    await endedBy(this.#child, 'SIGKILL')
+    await ended(this.#child, child => child.kill('SIGKILL'))
   }
 
   /** @throws Error where it does not end orderly */
   async stop(): Promise<void> {
     const child = this.#child
-    await endedBy(child, 'SIGTERM')
+    await ended(child, running => running.kill('SIGTERM'))
     if (child?.exitCode !== 0) throw new Error(`the relay did not stop orderly: see ${this.#log}`)
   }
 

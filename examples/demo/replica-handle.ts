@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Call, FromReplica, ReplicaCommands, ReplicaEvent } from './commands.ts'
-import { endedBy, tieToThisProcess } from './ending.ts'
+import { ended, tieToThisProcess } from './ending.ts'
 
 const ENTRY = fileURLToPath(new URL('./replica-process.js', import.meta.url))
 
@@ -65,15 +65,14 @@ export class ReplicaHandle {
   /** No goodbye, nothing flushed. Resolves when the process is gone and everything it said was heard. */
   async kill(): Promise<void> {
     const heard = this.#channelClosed()
-    await endedBy(this.#child, 'SIGKILL')
+    await ended(this.#child, child => child.kill('SIGKILL'))
     await heard
   }
 
   /** Closes the replica, then ends the process. */
   async stop(): Promise<void> {
     await this.ask.close()
-    this.#child?.disconnect()
-    await endedBy(this.#child, 'SIGTERM')
+    await ended(this.#child, child => child.disconnect())
   }
 
   async #channelClosed(): Promise<void> {

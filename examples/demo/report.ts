@@ -63,6 +63,7 @@ export function brokenPromises({
     [survived.duplicated === 0, `${survived.duplicated} edits are there more than once.`],
     [survived.isSame, 'After the kills, A, B and C do not have the same document.'],
     [searched.controlHits > 0, 'The search for plaintext finds nothing even in a plain save.'],
+    [searched.sawTheWire, 'The capture of the wire does not show what certainly passed.'],
     [searched.unseen.length === 0, `The search for plaintext would not see ${searched.unseen.join(', ')}.`],
     [searched.hits.length === 0, `Plaintext left the devices: ${searched.hits.slice(0, 5).join('; ')}.`],
     ...Object.entries(resisted.detected).map(

@@ -16,6 +16,8 @@ export interface Searched {
   readonly hits: readonly string[]
   /** Occurrences in a plain save of the two notes. */
   readonly controlHits: number
+  /** The capture shows, without the mask, what A certainly sent in clear: the relay's address. */
+  readonly sawTheWire: boolean
   /** Ways of writing in which the search did not find what is certainly there. */
   readonly unseen: readonly Encoding[]
 }
@@ -42,6 +44,7 @@ export async function searchForPlaintext(
     bytes,
     hits,
     controlHits: control.length,
+    sawTheWire: searchBytes(readFileSync(stage.captures[1]), [canaryOf(stage.wire.url)]).length > 0,
     unseen: unseenEncodings(saves, canaries),
   }
 }

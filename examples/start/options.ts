@@ -4,7 +4,7 @@ export const USAGE = `usage: npm start -- [--port N] [--host H] [--data DIR]
 
   --port N    where to listen, or the next free port (default: $PORT, else 8080)
   --host H    address to listen on (default 127.0.0.1)
-  --data DIR  where relay and owner keep their data (default: .demo/start-<port>)
+  --data DIR  where relay and owner keep their data, which belong to one port (default: .demo/start-<port>)
 `
 
 export interface StartOptions {

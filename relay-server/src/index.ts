@@ -1,4 +1,4 @@
-export { DEFAULT_LIMITS, type Limits, type Log, type LogRecord, type RelayContext } from './context.ts'
+export { DEFAULT_LIMITS, type Limits, type Log, type LogRecord } from './context.ts'
 export type { HttpHook } from './http-requests.ts'
 export type {
   Append,

@@ -1,10 +1,21 @@
-import { type SignatureVerifier, toHex } from 'sealog/protocol'
-import { type AcceptedEntry, type Circumstances, type Judged, judge, type Push, type SpaceView } from './judge.ts'
+import { appendLeaf, rootOf, type SignatureVerifier, toHex } from 'sealog/protocol'
+import {
+  type AcceptedEntry,
+  type Circumstances,
+  type Judged,
+  judge,
+  type Push,
+  type RefusedEntry,
+  type SpaceView,
+  seenSizesOf,
+} from './judge.ts'
 import type { PushedEntry } from './pushed-entry.ts'
 
 /**
  * Judges pushes and verifies the signatures of all entries that passed, together. If one does not hold, what comes
- * behind it is judged anew without it, as it may have counted on it.
+ * behind it is judged anew without it, as it may have counted on it: then push by push at first, and twice as many at
+ * a time for as long as all hold. So a group of pushes that all fail costs what it would cost to judge each once,
+ * while one that is good, which is the rule, is verified in one go.
  */
 export async function judgeVerified(
   base: SpaceView,
@@ -16,16 +27,53 @@ export async function judgeVerified(
   const verdicts = new Map<PushedEntry, Map<string, boolean>>()
   const verdictOf = (entry: PushedEntry, signer: Uint8Array): boolean | undefined =>
     verdicts.get(entry)?.get(toHex(signer))
-  // Ends: each round but the last learns that some entry does not hold under some key, and never asks that again.
-  for (;;) {
-    const judged = judge(base, pushes, { ...circumstances, verdictOf })
-    const unknown = judged.accepted.filter(item => verdictOf(item.entry, item.signer) === undefined)
+
+  /** @returns whether every signature that was not known yet holds */
+  async function verify(entries: readonly AcceptedEntry[]): Promise<boolean> {
+    const unknown = entries.filter(item => verdictOf(item.entry, item.signer) === undefined)
     const results = await verifyEach(unknown, verifier)
     for (const [i, item] of unknown.entries()) {
       const known = verdicts.get(item.entry) ?? new Map<string, boolean>()
       verdicts.set(item.entry, known.set(toHex(item.signer), results[i] === true))
     }
-    if (results.every(holds => holds)) return judged
+    return results.every(holds => holds)
+  }
+
+  const seenSizes = seenSizesOf(pushes)
+  const seenRoots = new Map(circumstances.seenRoots)
+  const accepted: AcceptedEntry[] = []
+  const refused: (RefusedEntry | undefined)[] = []
+  let view = base
+  let width = pushes.length
+  // Ends: a round that learns that an entry does not hold is followed by one of a single push, and a single push is
+  // cut off at that entry by the round after.
+  while (refused.length < pushes.length) {
+    const group = pushes.slice(refused.length, refused.length + width)
+    const judged = judge(view, group, { ...circumstances, seenRoots, verdictOf })
+    if (!(await verify(judged.accepted))) {
+      width = 1
+      continue
+    }
+    rememberRoots(seenRoots, seenSizes, view, judged.accepted)
+    accepted.push(...judged.accepted)
+    refused.push(...judged.refused)
+    view = judged.view
+    width *= 2
+  }
+  return { view, accepted, refused }
+}
+
+/** What a later push of the group may have seen of this one. */
+function rememberRoots(
+  roots: Map<number, Uint8Array>,
+  sizes: ReadonlySet<number>,
+  before: SpaceView,
+  accepted: readonly AcceptedEntry[],
+): void {
+  let { range } = before
+  for (const { entry } of accepted) {
+    range = appendLeaf(range, entry.hash)
+    if (sizes.has(range.size)) roots.set(range.size, rootOf(range))
   }
 }
 

@@ -1,17 +1,10 @@
 import { accessSync, closeSync, constants, openSync } from 'node:fs'
 import { resolve } from 'node:path'
 import Database, { type Database as SqliteDatabase } from 'better-sqlite3'
-import {
-  actorIdOf,
-  asSealogError,
-  documentIdOf,
-  type ErrorCode,
-  idBytes,
-  SealogError,
-  type SpaceId,
-} from 'sealog/protocol'
+import { actorIdOf, documentIdOf, idBytes, SealogError, type SpaceId } from 'sealog/protocol'
 import type { Append, EntryRange, LogStore, StoredEntry, StoredHead, StoredIdentity, StoredSpace } from './log-store.ts'
 import { assertAppendable, assertHeadAdvances } from './log-store-fence.ts'
+import { codeOf, storeError } from './log-store-sqlite-errors.ts'
 import { prepareDatabase } from './log-store-sqlite-schema.ts'
 
 /** How long to wait for a process that is just ending and still holds the lock, in milliseconds. */
@@ -299,29 +292,4 @@ function storedEntry(row: EntryRow): StoredEntry {
 /** SQLite hands out Node's own kind of bytes, each in a buffer of its own. */
 function plain(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-function codeOf(error: unknown): string {
-  const code = (error as { readonly code?: unknown } | null)?.code
-  return typeof code === 'string' ? code : ''
-}
-
-/** By the beginning of SQLite's or the operating system's code. */
-const CODES: readonly (readonly [start: string, code: ErrorCode, message: string])[] = [
-  ['SQLITE_FULL', 'ERR_STORE_FULL', 'the disk is full'],
-  ['ENOSPC', 'ERR_STORE_FULL', 'the disk is full'],
-  ['EDQUOT', 'ERR_STORE_FULL', 'the disk quota is used up'],
-  ['SQLITE_BUSY', 'ERR_STORE_LOCKED', 'another process uses the database'],
-  ['SQLITE_CORRUPT', 'ERR_STORE_CORRUPT', 'the database is damaged'],
-  ['SQLITE_NOTADB', 'ERR_STORE_CORRUPT', 'the file is no database'],
-]
-
-const UNKNOWN = ['', 'ERR_STORE', 'the database failed'] as const
-
-function storeError(error: unknown): SealogError {
-  if (error instanceof TypeError) throw error
-  const reported = codeOf(error)
-  const [, code, message] = CODES.find(([start]) => reported.startsWith(start)) ?? UNKNOWN
-  const detail = error instanceof Error ? error.message : reported
-  return asSealogError(error, code, `${message} (${detail})`)
 }

@@ -4,7 +4,7 @@ import { equalBytes, fromHex, generateSeed, publicKeyOf, type Random, SealogErro
 import type { LogStore } from './log-store.ts'
 
 /** The relay's secret: a line with the 32-byte Ed25519 seed in hex. */
-export function keyFileOf(data: string): string {
+function keyFileOf(data: string): string {
   return join(data, 'relay.key')
 }
 

@@ -109,7 +109,13 @@ export class RelaySession {
     const { space } = message
     const channel = this.#channels.get(space) ?? new SpaceChannel(space, this.#socket)
     this.#channels.set(space, channel)
-    await channel.handle(message)
+    try {
+      await channel.handle(message)
+    } catch (error) {
+      // A fault of the relay's own that no answer covers: this connection must not go on as if nothing had happened.
+      this.#context.log({ level: 'error', event: 'connection-failed', space, reason: String(error) })
+      this.close(CLOSE.internal, 'the relay failed')
+    }
     if (channel.isUnused && this.#channels.get(space) === channel) this.#channels.delete(space)
   }
 

@@ -12,6 +12,7 @@ import {
   type ReplicaMessage,
   SealogError,
   type SpaceId,
+  spaceIdOf,
 } from 'sealog/protocol'
 import type { RelayContext } from './context.ts'
 import type { Push } from './judge.ts'
@@ -127,12 +128,14 @@ export class SpaceChannel {
   // -- Reading ------------------------------------------------------------------------------------------------------
 
   async #open(message: Open): Promise<void> {
-    await this.#authenticate(message)
     this.#socket.assertRoom(this.space)
     const lease = await this.#socket.spaces.acquire(this.space)
     try {
       // What was pushed before on this socket decides too: a join makes its device current.
       await lease.sequencer.settle()
+      // Before the signature: whether an unknown key may be one at all costs milliseconds, and anybody could ask.
+      currentDevice(lease.sequencer, message.device)
+      await this.#authenticate(message)
       this.#read(message, lease)
     } catch (error) {
       lease.release()
@@ -232,6 +235,10 @@ export class SpaceChannel {
     if (this.#reading !== undefined) return
     if ('fault' in first) throw first.fault
     if (!isZero(first.header.space)) throw notOpen()
+    // Judging it reads what the log of the space has: nobody who only knows the id may ask for that.
+    if (spaceIdOf(first.hash) !== this.space) {
+      throw new SealogError('ERR_INVALID_ENTRY', 'the genesis of another space', { details: { reason: 'space' } })
+    }
   }
 
   /** To a subscription, entries that landed are the answer by themselves. */

@@ -2,6 +2,10 @@ import { createHash, type Hash } from 'node:crypto'
 import { concat, equalBytes, type PutBody, SealogError, toHex } from 'sealog/protocol'
 import type { Limits } from './context.ts'
 
+/** What is kept of a body or a part besides its bytes: so many of them, and not more, are taken however short they are. */
+const MAX_BODIES = 1024
+/** A body has at most this many parts: of the greatest length there is, parts of 64 KiB and more. */
+const MAX_PARTS = 1024
 /** Milliseconds after which somebody who finds the relay's staging full may try again. */
 const RETRY_AFTER = 5000
 
@@ -41,14 +45,19 @@ export class Staging {
    */
   put({ space, hash, length, offset, bytes }: PutBody): void {
     const key = keyOf(space, hash)
+    if (bytes.length === 0) throw new SealogError('ERR_UNEXPECTED', 'a part without bytes')
     if (offset === 0) this.#drop(key)
     const body = this.#bodies.get(key) ?? this.#begin(key, length, offset)
-    if (body.received !== offset || body.length !== length || bytes.length === 0) {
+    if (body.received !== offset || body.length !== length) {
       throw new SealogError('ERR_UNEXPECTED', `a part at ${offset}, where ${body.received} is next`)
     }
     if (offset + bytes.length > length) {
       this.#drop(key)
       throw new SealogError('ERR_BODY', `parts beyond the announced length of ${length}`)
+    }
+    if (body.parts.length >= MAX_PARTS) {
+      this.#drop(key)
+      throw new SealogError('ERR_LIMIT', 'a body in too many parts', { details: { limit: MAX_PARTS } })
     }
     this.#makeRoom(key, bytes.length)
     body.parts.push(bytes)
@@ -77,6 +86,9 @@ export class Staging {
     if (length > this.#limits.stagedBytesPerSocket) {
       const limit = this.#limits.stagedBytesPerSocket
       throw new SealogError('ERR_LIMIT', `a body of ${length} bytes`, { details: { limit } })
+    }
+    if (this.#bodies.size >= MAX_BODIES) {
+      throw new SealogError('ERR_LIMIT', 'too many bodies at once', { details: { limit: MAX_BODIES } })
     }
     const body: StagedBody = { length, parts: [], hash: createHash('sha256'), received: 0, complete: undefined }
     this.#bodies.set(key, body)

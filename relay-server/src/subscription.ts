@@ -1,8 +1,11 @@
 import { encodeMessage, hasCode, SealogError } from 'sealog/protocol'
 import type { Broadcast } from './broadcast.ts'
-import type { Peer } from './peer.ts'
+import { CLOSE, type Peer } from './peer.ts'
 import { rejectFrame } from './reject.ts'
 import type { Follower, SpaceSequencer } from './space-sequencer.ts'
+
+/** Answers that wait for a reader: one that asks for more and takes none is done with. */
+const MAX_OWED = 1024
 
 /** What is still owed to the reader once it has all entries: the answer to a request, or a refusal. */
 type Owed = { readonly ref: number } | { readonly frame: Uint8Array }
@@ -53,14 +56,25 @@ export class Subscription implements Follower {
 
   /** Answers request `ref` with the current note, after all that comes before. */
   answer(ref: number): void {
-    this.#owed.push({ ref })
+    this.#owe({ ref })
     this.#catchUp()
   }
 
   /** Sends a refusal after all entries so far. */
   refuse(frame: Uint8Array): void {
-    this.#owed.push({ frame })
+    this.#owe({ frame })
     this.#catchUp()
+  }
+
+  #owe(owed: Owed): void {
+    if (this.#owed.length < MAX_OWED) {
+      this.#owed.push(owed)
+      return
+    }
+    this.#owed.length = 0
+    this.end()
+    this.#options.onEnd()
+    this.#options.peer.close(CLOSE.tryAgain, 'reading too slowly')
   }
 
   onRemoved(index: number): void {

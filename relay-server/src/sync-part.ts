@@ -4,6 +4,7 @@ import {
   type BatchEntry,
   INLINE_BODY_LENGTH,
   MAX_BATCH_ENTRIES,
+  MAX_BODY_LENGTH,
   MAX_FRAME_LENGTH,
   proveConsistency,
   type SpaceId,
@@ -21,6 +22,8 @@ export interface SyncPart {
 
 /** Room for what a message holds besides entries and proofs of `seen`: note, consistency proof, framing. */
 const FRAME_OVERHEAD = 4096
+/** Bodies too long to travel in it that one message leads to: a reader holds all of them before it can apply any. */
+const LARGE_BODIES = MAX_BODY_LENGTH
 /** CBOR around one entry: array, three byte strings and their optional fields. */
 const ENTRY_OVERHEAD = 24
 const SIGNATURE_LENGTH = 64
@@ -74,11 +77,14 @@ function fittingEntries(from: number, entries: readonly StoredEntry[], budget: n
   const proofLength = (Math.ceil(Math.log2(from + 1)) + 2) * HASH_IN_PROOF
   const seen = new Set<number>([0])
   let length = 0
+  let large = 0
   for (const [count, entry] of entries.entries()) {
     length += entry.header.length + SIGNATURE_LENGTH + (inlineBody(entry)?.length ?? 0) + ENTRY_OVERHEAD
     if (entry.seenSize < from && !seen.has(entry.seenSize)) length += proofLength
     seen.add(entry.seenSize)
-    if (count > 0 && (length > budget || count >= MAX_BATCH_ENTRIES)) return entries.slice(0, count)
+    if (entry.bodyLength > INLINE_BODY_LENGTH) large += entry.bodyLength
+    const isFull = length > budget || large > LARGE_BODIES || count >= MAX_BATCH_ENTRIES
+    if (count > 0 && isFull) return entries.slice(0, count)
   }
   return entries
 }

@@ -1,5 +1,6 @@
 import {
   actorOf,
+  appendLeaf,
   decodeHeader,
   type ErrorCode,
   encodeCbor,
@@ -7,7 +8,9 @@ import {
   entryHash,
   entrySigningInput,
   idBytes,
+  type LogView,
   parseNote,
+  rootOf,
   sha256,
   signSync,
 } from 'sealog/protocol'
@@ -62,7 +65,11 @@ describe('a push lands up to its first bad entry, and the rest does not', () => 
   test.each<[ErrorCode, string, (world: World, replica: TestReplica) => Authored]>([
     ['ERR_STALE_EPOCH', 'of another epoch', (w, r) => w.entry(r, w.owner, { header: { epoch: 1 } })],
     ['ERR_STALE_CHAIN', 'that skips its chain', (w, r) => w.entry(r, w.owner, { header: { seq: 7 } })],
-    ['ERR_STALE_CHAIN', 'with another predecessor', (w, r) => w.entry(r, w.owner, { header: { seq: 0, prev: sha256() } })],
+    [
+      'ERR_STALE_CHAIN',
+      'with another predecessor',
+      (w, r) => w.entry(r, w.owner, { header: { seq: 0, prev: sha256() } }),
+    ],
     ['ERR_UNAUTHORIZED', 'of a device that is not there', (w, r) => w.entry(r, w.owner, { header: { device: 9 } })],
     ['ERR_INVALID_ENTRY', 'for another space', (w, r) => w.entry(r, w.owner, { header: { space: sha256() } })],
     ['ERR_INVALID_ENTRY', 'that saw the future', (w, r) => w.entry(r, w.owner, { header: { seenSize: 99 } })],
@@ -132,11 +139,7 @@ describe('a push lands up to its first bad entry, and the rest does not', () => 
     const { random } = world.environment
     const guest = makeDevice(random, 1)
     const seen = replica.seen
-    await pushed(
-      world,
-      replica,
-      authorInvite(random, world.owner, world.genesis.hash, guest, { seen, role: 'reader' }),
-    )
+    await pushed(world, replica, authorInvite(random, world.owner, world.genesis.hash, guest, { seen, role: 'reader' }))
     const visitor = await world.reader(guest)
     expect((await pushed(world, visitor, world.entry(visitor, guest)))?.code).toBe('ERR_UNAUTHORIZED')
     const own = makeDevice(random, 2)
@@ -351,6 +354,21 @@ test('authors who lag behind each other are proven to have seen the same log', a
     await world.relay.deliverAll()
     expect(resumed.syncs[0]?.batch.from).toBe(from)
   }
+})
+
+test('what an author has seen may end within the very group that is judged, if the root is right', async () => {
+  const world = await openWorld()
+  const replica = await world.reader()
+  const first = world.entry(replica)
+  const range = appendLeaf((replica.view as LogView).range, first.hash)
+  const seen = { size: 2, root: rootOf(range) }
+  expect(await pushed(world, replica, first, world.entry(replica, world.owner, { seen }))).toBeUndefined()
+  expect(replica.view?.range.size).toBe(3)
+  const wrong = { size: 4, root: seen.root }
+  const bad = world.entry(replica, world.owner, { seen: wrong })
+  world.owner.chains.clear()
+  const good = world.entry(replica, world.owner, { document: '5a'.repeat(16) as never })
+  expect(await pushed(world, replica, good, bad)).toMatchObject({ code: 'ERR_INVALID_ENTRY', position: 1 })
 })
 
 test('a signature over another entry’s hash, and a device’s number in another chain, do not help', async () => {

@@ -1,6 +1,6 @@
 import {
-  advance,
   type Anchor,
+  advance,
   assertChecks,
   emptyView,
   nobleVerifier,
@@ -15,7 +15,7 @@ import { failingLogStore } from '../src/log-store-failing.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'
 import { author, authorGenesis, makeDevice, spaceOf } from './helpers/authoring.ts'
 import type { TestReplica } from './helpers/replica.ts'
-import { openWorld, type World } from './helpers/world.ts'
+import { admit, openWorld, type World } from './helpers/world.ts'
 
 /** Everything that was ever signed to somebody. */
 function signedTo(...replicas: readonly TestReplica[]): readonly Anchor[] {
@@ -60,6 +60,18 @@ test('a relay that restarts goes on where it was', async () => {
   await readAgainst(world, signedTo(before, after))
 })
 
+test('members who joined are members after a restart', async () => {
+  const world = await openWorld()
+  const owner = await world.reader()
+  const own = await admit(world, owner)
+  world.relay.restart()
+  const member = await world.reader(own)
+  expect(member.view?.state).toEqual(owner.view?.state)
+  member.push(world.space, world.entry(member, own))
+  await world.relay.deliverAll()
+  expect((await member.follow(world.space)).range.size).toBe(4)
+})
+
 /** A few pushes, as far as the relay lets them; what was acknowledged, and what was signed. */
 async function session(store: LogStore) {
   const world = await openWorld({ store })
@@ -79,33 +91,36 @@ async function session(store: LogStore) {
 }
 
 describe('a store that fails at any one write', () => {
-  test.each(['before', 'after'] as const)('%s its effect: nothing acknowledged is lost, nothing is signed twice', async mode => {
-    const counting = failingLogStore(memoryLogStore())
-    const { acknowledged: all } = await session(counting)
-    expect(all).toBe(7)
-    expect(counting.operations).toBeGreaterThanOrEqual(8)
-    for (let failAt = 1; failAt <= counting.operations; failAt++) {
-      const store = failingLogStore(memoryLogStore(), { failAt, mode })
-      const { world, replica, acknowledged } = await session(store)
-      for (const reject of replica.rejects) {
-        expect(['ERR_RELAY_STORAGE', 'ERR_UNKNOWN_SPACE']).toContain(reject.code)
-      }
-      world.relay.restart()
-      if (acknowledged === 0) {
-        const creator = await world.connect()
-        creator.push(world.space, world.genesis)
+  test.each(['before', 'after'] as const)(
+    '%s its effect: nothing acknowledged is lost, nothing is signed twice',
+    async mode => {
+      const counting = failingLogStore(memoryLogStore())
+      const { acknowledged: all } = await session(counting)
+      expect(all).toBe(7)
+      expect(counting.operations).toBeGreaterThanOrEqual(8)
+      for (let failAt = 1; failAt <= counting.operations; failAt++) {
+        const store = failingLogStore(memoryLogStore(), { failAt, mode })
+        const { world, replica, acknowledged } = await session(store)
+        for (const reject of replica.rejects) {
+          expect(['ERR_RELAY_STORAGE', 'ERR_UNKNOWN_SPACE']).toContain(reject.code)
+        }
+        world.relay.restart()
+        if (acknowledged === 0) {
+          const creator = await world.connect()
+          creator.push(world.space, world.genesis)
+          await world.relay.deliverAll()
+        }
+        const view = await readAgainst(world, signedTo(replica))
+        expect(view.range.size).toBeGreaterThanOrEqual(Math.max(1, acknowledged))
+        // And it takes more.
+        world.owner.chains.clear()
+        const writer = await world.reader()
+        writer.push(world.space, world.entry(writer))
         await world.relay.deliverAll()
+        expect((await writer.follow(world.space)).range.size).toBe(view.range.size + 1)
       }
-      const view = await readAgainst(world, signedTo(replica))
-      expect(view.range.size).toBeGreaterThanOrEqual(Math.max(1, acknowledged))
-      // And it takes more.
-      world.owner.chains.clear()
-      const writer = await world.reader()
-      writer.push(world.space, world.entry(writer))
-      await world.relay.deliverAll()
-      expect((await writer.follow(world.space)).range.size).toBe(view.range.size + 1)
-    }
-  })
+    },
+  )
 })
 
 test('after a failure the space takes no more, says so, and can still be read; other spaces go on', async () => {
@@ -129,7 +144,9 @@ test('after a failure the space takes no more, says so, and can still be read; o
   expect((await replica.follow(world.space)).range.size).toBe(1)
   expect(replica.syncs.length).toBe(2)
   expect((await world.reader()).view?.range.size).toBe(1)
-  expect(records).toMatchObject([{ level: 'error', event: 'space-stopped', space: world.space, reason: 'disk on fire' }])
+  expect(records).toMatchObject([
+    { level: 'error', event: 'space-stopped', space: world.space, reason: 'disk on fire' },
+  ])
 
   const { random } = world.environment
   const device = makeDevice(random)
@@ -182,12 +199,21 @@ function lyingStore(inner: LogStore, lie: (space: StoredSpace) => StoredSpace, a
 }
 
 describe('a store that contradicts what the relay signed is not served from', () => {
-  async function refusedWith(lie: (space: StoredSpace, earlier: StoredSpace) => StoredSpace, change = (store: LogStore) => store) {
+  async function refusedWith(
+    lie: (space: StoredSpace, earlier: StoredSpace) => StoredSpace,
+    change = (store: LogStore) => store,
+  ) {
     const records: LogRecord[] = []
     const inner = memoryLogStore()
     let about = ''
     let earlier: StoredSpace | undefined
-    const store = change(lyingStore(inner, space => lie(space, earlier as StoredSpace), () => about))
+    const store = change(
+      lyingStore(
+        inner,
+        space => lie(space, earlier as StoredSpace),
+        () => about,
+      ),
+    )
     const world = await openWorld({ store, log: record => records.push(record) })
     const replica = await world.reader()
     replica.push(world.space, world.entry(replica))
@@ -221,7 +247,8 @@ describe('a store that contradicts what the relay signed is not served from', ()
       },
       store => ({
         ...store,
-        readEntries: (space, range) => store.readEntries(space, isCut ? { ...range, to: Math.min(range.to, 2) } : range),
+        readEntries: (space, range) =>
+          store.readEntries(space, isCut ? { ...range, to: Math.min(range.to, 2) } : range),
       }),
     )
     expect(reason).toContain('3 entries are signed, 2 are stored')

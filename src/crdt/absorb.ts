@@ -84,8 +84,6 @@ interface Draft {
   /** Own changes that this batch proves. */
   readonly proven: LocalChange[]
   acknowledged: ChangeTip | undefined
-  /** Own changes up to this seq are in the saved form. */
-  readonly savedOwnSeq: number
   /** For the open document. */
   readonly rows: FileRow[]
   /** For the store. */
@@ -103,7 +101,6 @@ function draftOf(documents: DocumentSet, document: DocumentId): Draft {
     locals: core?.locals ?? [],
     proven: [],
     acknowledged: undefined,
-    savedOwnSeq: core?.savedOwnSeq ?? 0,
     rows: [],
     files: [],
     clonedAt: before.clonedAt,
@@ -119,9 +116,7 @@ function record(draft: Draft, entry: VerifiedEntry, received: Received): void {
       return
     case 'own': {
       const { tip } = received
-      const known = Math.max(draft.savedOwnSeq, draft.tips.get(entry.actor)?.seq ?? 0)
-      // Part of it may be in the saved form already: then only the rest counts.
-      if (tip.seq > known) draft.files.push({ ...received.row, count: tip.seq - known })
+      draft.files.push(received.row)
       draft.proven.push(...draft.locals.filter(change => change.seq <= tip.seq))
       draft.locals = draft.locals.filter(change => change.seq > tip.seq)
       draft.acknowledged = tip

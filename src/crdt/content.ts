@@ -1,5 +1,5 @@
 import * as Automerge from '@automerge/automerge/slim'
-import { concat, toHex } from '../bytes.ts'
+import { concat, fromHex, toHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId } from '../ids.ts'
 import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
@@ -74,9 +74,8 @@ export function openContent(actor: ActorId, files: readonly FileRow[], locals: r
   const [first, ...rest] = files
   const saved = first?.kind === 'saved' ? first : undefined
   const entries = saved === undefined ? files : rest
-  const unsaved = locals.filter(change => change.seq > (saved?.ownSeq ?? 0))
   const start = saved === undefined ? emptyDoc(actor) : loadSaved(saved, actor)
-  const own = unsaved.map(change => localRow(actor, change))
+  const own = locals.map(change => localRow(actor, change))
   const whole = entries.length + own.length === 0 ? start : applyRows(start, [...entries, ...own])?.doc
   if (whole !== undefined) return { doc: whole, refused: [] }
 
@@ -123,6 +122,21 @@ export function isTip(doc: AnyDoc, actor: ActorId | undefined, tip: ChangeTip): 
   return meta !== null && meta.actor === actor && meta.seq === tip.seq
 }
 
+/** Is this change in the document? */
+export function hasChange(doc: AnyDoc, hash: Uint8Array): boolean {
+  return Automerge.getBackend(doc).getChangeMetaByHash(toHex(hash)) !== null
+}
+
+/** The latest change of an actor in the document, among those with a seq below `before`. */
+export function latestChange(doc: AnyDoc, actor: ActorId, before: number): ChangeTip | undefined {
+  let latest: ChangeTip | undefined
+  for (const meta of Automerge.getBackend(doc).getChangesMeta([])) {
+    if (meta.actor !== actor || meta.seq >= before || meta.seq <= (latest?.seq ?? 0)) continue
+    latest = { seq: meta.seq, hash: fromHex(meta.hash) }
+  }
+  return latest
+}
+
 export interface Compacted {
   readonly bytes: Uint8Array
   readonly count: number
@@ -146,6 +160,14 @@ export function compact(doc: AnyDoc): Compacted | undefined {
   }
 }
 
+/** The same of stored rows alone: where own changes are on their way, what is proven is not what is shown. */
+export function compactRows(actor: ActorId, files: readonly FileRow[]): Compacted | undefined {
+  const { doc, refused } = openContent(actor, files, [])
+  const compacted = refused.length === 0 ? compact(doc) : undefined
+  Automerge.free(doc)
+  return compacted
+}
+
 export function sameHeads(a: Automerge.Heads, b: Automerge.Heads): boolean {
   return a.length === b.length && a.every(head => b.includes(head))
 }
@@ -157,7 +179,6 @@ export function localRow(actor: ActorId, change: LocalChange): FileRow {
     index: 0,
     actor,
     tip: { seq: change.seq, hash: change.hash },
-    ownSeq: 0,
     bytes: change.bytes,
   }
 }

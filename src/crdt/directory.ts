@@ -23,11 +23,13 @@ export function archiveInDirectory(directory: Directory, id: DocumentId, archive
   if (isRecord(entry)) entry.archived = archived
 }
 
+/** All entries, the oldest first: in the same order on every device. */
 export function readDirectory(directory: Readonly<Directory>): readonly DocumentInfo[] {
-  return Object.keys(directory).flatMap(key => {
+  const infos = Object.keys(directory).flatMap(key => {
     const info = readEntry(directory, key)
     return info === undefined ? [] : [info]
   })
+  return infos.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))
 }
 
 export function findInDirectory(directory: Readonly<Directory>, id: DocumentId): DocumentInfo | undefined {
@@ -44,7 +46,7 @@ function readEntry(directory: Readonly<Directory>, key: string): DocumentInfo | 
       id: parseDocumentId(key),
       name: typeof name === 'string' ? name : '',
       type: typeof type === 'string' ? type : '',
-      created: typeof created === 'number' ? created : 0,
+      created: typeof created === 'number' && Number.isFinite(created) ? created : 0,
       archived: archived === true,
     }
   } catch {

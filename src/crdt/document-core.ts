@@ -14,6 +14,9 @@ import {
 import { inspectChunks } from './guard.ts'
 import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
 
+/** Most bytes of one change: what fits into a body that every space takes (16 MiB), with room for padding. */
+const MAX_CHANGE_LENGTH: number = 15 * 1024 * 1024
+
 export interface LocalEdit extends PatchBatch {
   /** Undefined where the callback changed nothing. */
   readonly change: LocalChange | undefined
@@ -29,8 +32,6 @@ export interface DocumentCoreOptions {
   readonly tip: ChangeTip | undefined
   /** Changes in the last saved form. */
   readonly savedCount: number
-  /** Own changes up to this seq are in the last saved form. */
-  readonly savedOwnSeq: number
 }
 
 /** One open document: the Automerge document, and which own changes are still on their way into the log. */
@@ -43,8 +44,11 @@ export class DocumentCore {
   /** Of `#locals`, from this place on nothing is in the store yet. */
   #unsavedFrom: number
   #savedCount: number
-  #savedOwnSeq: number
+  /** Number of proven changes at which a saved form was found not to load; 0 where that never happened. */
+  #unsaveableAt = 0
   #changing = false
+  /** Of a document that was given up. */
+  #lastHeads: Automerge.Heads | undefined
 
   constructor(options: DocumentCoreOptions) {
     this.document = options.document
@@ -54,7 +58,6 @@ export class DocumentCore {
     this.#locals = [...options.locals]
     this.#unsavedFrom = this.#locals.length
     this.#savedCount = options.savedCount
-    this.#savedOwnSeq = options.savedOwnSeq
   }
 
   get actor(): ActorId {
@@ -66,7 +69,7 @@ export class DocumentCore {
   }
 
   heads(): Automerge.Heads {
-    return Automerge.getHeads(this.#doc)
+    return this.#lastHeads ?? Automerge.getHeads(this.#doc)
   }
 
   get locals(): readonly LocalChange[] {
@@ -78,23 +81,17 @@ export class DocumentCore {
     return this.#tip
   }
 
-  get isChanging(): boolean {
-    return this.#changing
-  }
-
-  /** Number of changes beyond the last saved form. */
-  get tail(): number {
-    return changeCount(this.#doc) - this.#savedCount
-  }
-
-  get savedCount(): number {
-    return this.#savedCount
+  /** Is saving it anew worth the while? Own changes that are not proven never go into the saved form. */
+  isCompactionDue(least: number, share: number): boolean {
+    const proven = changeCount(this.#doc) - this.#locals.length
+    if (this.#unsaveableAt > 0 && proven < 2 * this.#unsaveableAt) return false
+    return proven - this.#savedCount > Math.max(least, share * this.#savedCount)
   }
 
   /**
    * One local change. A callback that throws, or content that the guard refuses, leaves everything as it was.
    * @param time Unix time in milliseconds; Automerge keeps seconds
-   * @throws SealogError ERR_REENTRANT, ERR_GUARD; whatever the callback throws
+   * @throws SealogError ERR_REENTRANT, ERR_GUARD, ERR_LIMIT; whatever the callback throws
    */
   change(fn: (doc: Record<string, unknown>) => void, time: number, message: string | undefined): LocalEdit {
     if (this.#changing) throw new SealogError('ERR_REENTRANT', 'change() inside change() of the same document')
@@ -133,9 +130,14 @@ export class DocumentCore {
     return { before, doc: next, patches, change }
   }
 
-  /** @returns the hash of the change just made. @throws SealogError ERR_GUARD, after the change was taken back */
+  /** @returns the hash of the change just made. @throws SealogError ERR_GUARD, ERR_LIMIT, after it was taken back */
   #inspect(bytes: Uint8Array, nextSeq: number, previousHash: Uint8Array | undefined): Uint8Array {
     try {
+      if (bytes.length > MAX_CHANGE_LENGTH) {
+        throw new SealogError('ERR_LIMIT', `a change of ${bytes.length} bytes`, {
+          details: { limit: MAX_CHANGE_LENGTH },
+        })
+      }
       const { changes } = inspectChunks(bytes, { actor: this.#actor, nextSeq, previousHash, encoding: 'raw' })
       const hash = changes[0]?.hash
       if (hash === undefined) throw new SealogError('ERR_GUARD', 'a change without a hash')
@@ -192,10 +194,14 @@ export class DocumentCore {
     this.#unsavedFrom = Math.max(0, this.#unsavedFrom - dropped)
   }
 
-  /** All content is in one saved form now. */
+  /** All proven content, so many changes, is in one saved form now. */
   markCompacted(count: number): void {
     this.#savedCount = count
-    this.#savedOwnSeq = this.lastOwnSeq
+  }
+
+  /** The saved form does not load: it is not tried again before the document has doubled. */
+  markUnsaveable(): void {
+    this.#unsaveableAt = changeCount(this.#doc) - this.#locals.length
   }
 
   /** Seq of the latest own change, 0 without any. */
@@ -203,24 +209,24 @@ export class DocumentCore {
     return this.#locals.at(-1)?.seq ?? this.#tip?.seq ?? 0
   }
 
-  /** Own changes up to this seq are in the saved form. */
-  get savedOwnSeq(): number {
-    return this.#savedOwnSeq
-  }
-
-  /** Puts another document in this one's place, under a new incarnation; its own changes are all yet to be stored. */
-  replace(doc: AnyDoc, actor: ActorId, locals: readonly LocalChange[]): PatchBatch {
+  /**
+   * Puts another document in this one's place, under a new incarnation.
+   * @param stored number of the own changes that are in the store already
+   */
+  replace(doc: AnyDoc, actor: ActorId, locals: readonly LocalChange[], stored: number): PatchBatch {
     const before = this.#doc
     this.#actor = actor
     this.#doc = doc
     this.#tip = undefined
     this.#locals = [...locals]
-    this.#unsavedFrom = 0
-    this.#savedOwnSeq = 0
+    this.#unsavedFrom = stored
     return { before, doc, patches: [] }
   }
 
+  /** Gives up the memory; what was shown last can still be read. */
   free(): void {
+    if (this.#lastHeads !== undefined) return
+    this.#lastHeads = Automerge.getHeads(this.#doc)
     Automerge.free(this.#doc)
   }
 }

@@ -3,28 +3,34 @@ import type { Random } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
 import { carryOver } from './carry-over.ts'
-import { applyRows, compact, localRow, openContent, type PatchBatch, type RefusedRow } from './content.ts'
+import {
+  type AnyDoc,
+  applyRows,
+  compact,
+  compactRows,
+  emptyDoc,
+  hasChange,
+  latestChange,
+  localRow,
+  openContent,
+  type PatchBatch,
+  type RefusedRow,
+} from './content.ts'
 import { DocumentCore, type LocalEdit } from './document-core.ts'
+import { DocumentRows, stopsOf } from './document-rows.ts'
 import {
   type ChangeTip,
   type DocumentMeta,
-  decodeFileRow,
-  decodeLocalRow,
   decodeMeta,
-  documentKey,
   emptyMeta,
-  encodeFileRow,
-  encodeLocalRow,
-  encodeMeta,
   type FileRow,
   type LocalChange,
   lastPart,
-  ordinal,
   rowPrefix,
   type Stopped,
 } from './rows.ts'
 import { ownActor } from './seal.ts'
-import type { ReplicaStore } from './store.ts'
+import type { ReplicaStore, StoreRow } from './store.ts'
 
 /** Changes beyond the saved form that make saving it anew worth the while: at least, and as a share of what is saved. */
 const COMPACT_WHILE_OPEN = { least: 2048, share: 0.5 } as const
@@ -36,6 +42,8 @@ export interface DocumentSetOptions {
   readonly random: Random
   /** Own Ed25519 key, 32 bytes. */
   readonly devicePublicKey: Uint8Array
+  /** Does somebody hold this document open? */
+  readonly isUsed: (document: DocumentId) => boolean
   /** Content of a document that is open became another. */
   readonly onChanged: (document: DocumentId, batch: PatchBatch, source: 'remote' | 'reload') => void
   /** Content of these actors did not apply as announced: nothing more of them is applied. */
@@ -56,12 +64,11 @@ export interface DocumentUpdate {
 /** The documents of one space: which are open, what is stored of them, and own changes on their way to the store. */
 export class DocumentSet {
   readonly #options: DocumentSetOptions
+  readonly #rows: DocumentRows
   readonly #metas = new Map<DocumentId, DocumentMeta>()
   readonly #cores = new Map<DocumentId, DocumentCore>()
   /** Documents with own changes or a new incarnation that the store does not have yet. */
   readonly #dirty = new Set<DocumentId>()
-  /** Keys of own changes that are superseded and go with the next flush. */
-  readonly #stale = new Map<DocumentId, readonly Uint8Array[]>()
   /** Documents whose incarnation the store does not have yet. */
   readonly #unstored = new Set<DocumentId>()
   #flushQueued = false
@@ -70,9 +77,10 @@ export class DocumentSet {
 
   constructor(options: DocumentSetOptions) {
     this.#options = options
+    this.#rows = new DocumentRows(options.space, options.store)
   }
 
-  /** Reads the bookkeeping of all documents, and opens those with own changes to send. */
+  /** Reads the bookkeeping of all documents, and opens those with something to send. */
   async load(): Promise<void> {
     const { store, space } = this.#options
     for (const [, value] of await store.scan(rowPrefix(space, 'meta'))) {
@@ -83,6 +91,7 @@ export class DocumentSet {
     for (const [key] of await store.scan(rowPrefix(space, 'local'))) {
       pending.add(lastPart(key.subarray(0, key.lastIndexOf(0x2f))) as DocumentId)
     }
+    for (const meta of this.#metas.values()) if (meta.clonedAt !== undefined) pending.add(meta.document)
     for (const document of pending) await this.open(document)
   }
 
@@ -132,23 +141,18 @@ export class DocumentSet {
   async #open(document: DocumentId): Promise<DocumentCore> {
     const open = this.#cores.get(document)
     if (open !== undefined) return open
-    const files = await this.#files(document)
-    const locals = await this.#locals(document)
+    const files = await this.#rows.files(document)
+    const locals = await this.#rows.locals(document)
     const meta = this.#withIncarnation(document)
     const actor = this.#actorOf(document, meta.incarnation as Uint8Array)
     const held = meta.clonedAt
     const shown = held === undefined ? files : files.filter(row => row.kind === 'saved' || row.index < held)
     const { doc, refused } = openContent(actor, shown, locals)
     const saved = files[0]?.kind === 'saved' ? files[0] : undefined
-    const core = new DocumentCore({
-      document,
-      actor,
-      doc,
-      locals,
-      tip: meta.tips.get(actor),
-      savedCount: saved?.count ?? 0,
-      savedOwnSeq: saved?.ownSeq ?? 0,
-    })
+    // While content is held back, the log is ahead of what the own changes go on from.
+    const tip =
+      held === undefined ? meta.tips.get(actor) : latestChange(doc, actor, locals[0]?.seq ?? Number.MAX_SAFE_INTEGER)
+    const core = new DocumentCore({ document, actor, doc, locals, tip, savedCount: saved?.count ?? 0 })
     this.#cores.set(document, core)
     if (refused.length > 0) await this.refuse(document, refused)
     return core
@@ -158,16 +162,7 @@ export class DocumentSet {
   create(document: DocumentId): DocumentCore {
     const meta = this.#withIncarnation(document)
     const actor = this.#actorOf(document, meta.incarnation as Uint8Array)
-    const { doc } = openContent(actor, [], [])
-    const core = new DocumentCore({
-      document,
-      actor,
-      doc,
-      locals: [],
-      tip: undefined,
-      savedCount: 0,
-      savedOwnSeq: 0,
-    })
+    const core = new DocumentCore({ document, actor, doc: emptyDoc(actor), locals: [], tip: undefined, savedCount: 0 })
     this.#cores.set(document, core)
     return core
   }
@@ -181,30 +176,18 @@ export class DocumentSet {
     return started
   }
 
-  async #files(document: DocumentId): Promise<readonly FileRow[]> {
-    const rows = await this.#options.store.scan(documentKey(this.#options.space, 'file', document, ''))
-    return rows.map(([, value]) => decodeFileRow(value))
-  }
-
-  async #locals(document: DocumentId): Promise<readonly LocalChange[]> {
-    const rows = await this.#options.store.scan(documentKey(this.#options.space, 'local', document, ''))
-    return rows.map(([key, value]) => decodeLocalRow(key, value))
-  }
-
   // -- Local changes ----------------------------------------------------------------------------------------------
 
   /** One local change; durable after the next `flush`, which follows by itself. */
   change(core: DocumentCore, fn: (doc: Record<string, unknown>) => void, time: number, message?: string): LocalEdit {
     const edit = core.change(fn, time, message)
-    if (edit.change !== undefined) {
-      this.#dirty.add(core.document)
-      this.#flushSoon()
-    }
+    if (edit.change !== undefined) this.#flushSoon(core.document)
     return edit
   }
 
   /** Once for all changes of one turn. */
-  #flushSoon(): void {
+  #flushSoon(document: DocumentId): void {
+    this.#dirty.add(document)
     if (this.#flushQueued) return
     this.#flushQueued = true
     queueMicrotask(() => {
@@ -214,54 +197,47 @@ export class DocumentSet {
   }
 
   /** Resolves when every own change made before the call is in the store. @throws SealogError ERR_STORE… */
-  async flush(): Promise<void> {
-    if (this.#dirty.size > 0) await this.exclusive(() => this.#flushOnce())
-    else await this.#last
+  flush(): Promise<void> {
+    // Always in turn: what a flush under way fails to store is left to this one, which then tells.
+    return this.exclusive(() => this.#flushOnce())
+  }
+
+  /** Is anything not in the store that should be? */
+  get isDirty(): boolean {
+    return this.#dirty.size > 0
   }
 
   async #flushOnce(): Promise<void> {
-    const puts: [Uint8Array, Uint8Array][] = []
-    const deletes: Uint8Array[] = []
-    const written: { core: DocumentCore; seq: number; stale: readonly Uint8Array[] | undefined }[] = []
+    const puts: StoreRow[] = []
+    const written: { core: DocumentCore; seq: number }[] = []
     const documents = [...this.#dirty]
     this.#dirty.clear()
     for (const document of documents) {
       const core = this.#cores.get(document)
       if (core === undefined) continue
       const unsaved = core.unsaved()
-      const keys = unsaved.map(change => this.#localKey(document, change.seq))
-      const fresh = new Set(keys.map(toHex))
-      const stale = this.#stale.get(document)
-      deletes.push(...(stale ?? []).filter(key => !fresh.has(toHex(key))))
-      if (this.#unstored.has(document)) {
-        puts.push([documentKey(this.#options.space, 'meta', document), encodeMeta(this.meta(document))])
-      }
-      for (const [i, change] of unsaved.entries()) puts.push([keys[i] as Uint8Array, encodeLocalRow(change)])
-      written.push({ core, seq: unsaved.at(-1)?.seq ?? 0, stale })
+      if (this.#unstored.has(document)) puts.push(this.#rows.metaRow(this.meta(document)))
+      for (const change of unsaved) puts.push(this.#rows.localRow(document, change))
+      written.push({ core, seq: unsaved.at(-1)?.seq ?? 0 })
     }
     if (puts.length === 0) return
     try {
-      await this.#options.store.commit({ puts, deletes, durability: 'strict' })
+      await this.#options.store.commit({ puts, deletes: [], durability: 'strict' })
     } catch (error) {
       for (const document of documents) this.#dirty.add(document)
       const failure = asSealogError(error, 'ERR_STORE', 'the local store failed')
       this.#options.onFlush(failure)
       throw failure
     }
-    for (const { core, seq, stale } of written) {
+    for (const { core, seq } of written) {
       this.#unstored.delete(core.document)
       core.markSaved(seq)
-      if (this.#stale.get(core.document) === stale) this.#stale.delete(core.document)
     }
     this.#options.onFlush(undefined)
   }
 
-  #localKey(document: DocumentId, seq: number): Uint8Array {
-    return documentKey(this.#options.space, 'local', document, ordinal(seq))
-  }
-
   localKeys(document: DocumentId, locals: readonly LocalChange[]): readonly Uint8Array[] {
-    return locals.map(change => this.#localKey(document, change.seq))
+    return locals.map(change => this.#rows.localKey(document, change.seq))
   }
 
   // -- What the log brings ----------------------------------------------------------------------------------------
@@ -285,37 +261,21 @@ export class DocumentSet {
     return batch.refused
   }
 
-  #stops(refused: readonly RefusedRow[]): Map<ActorId, Stopped> {
-    const stops = new Map<ActorId, Stopped>()
-    for (const { row, reason } of refused) {
-      if (row.actor === undefined || stops.has(row.actor)) continue
-      stops.set(row.actor, { reason, index: row.index, code: 'ERR_CONTENT' })
-    }
-    return stops
-  }
-
   /** Keeps that these rows did not apply, and drops them, so that the next opening is quick; inside `exclusive`. */
   async refuse(document: DocumentId, refused: readonly RefusedRow[]): Promise<void> {
-    const { store, space } = this.#options
     const meta = this.meta(document)
-    const stops = this.#stops(refused)
+    const stops = stopsOf(refused)
     const next = { ...meta, stopped: new Map([...stops, ...meta.stopped]) }
     this.#metas.set(document, next)
-    const indices = new Set(refused.map(({ row }) => row.index))
-    const prefix = documentKey(space, 'file', document, '')
-    const deletes = (await store.scan(prefix))
-      .filter(([, value]) => {
-        const row = decodeFileRow(value)
-        return row.kind === 'entry' && indices.has(row.index)
-      })
-      .map(([key]) => key)
-    await store.commit({ puts: [[documentKey(space, 'meta', document), encodeMeta(next)]], deletes })
+    const deletes = await this.#rows.entryKeys(document, new Set(refused.map(({ row }) => row.index)))
+    await this.#options.store.commit({ puts: [this.#rows.metaRow(next)], deletes })
     this.#options.onStopped(document, stops)
   }
 
   /**
    * The chain of the own actor is closed: own changes that it does not hold go on under a fresh incarnation, on top
-   * of everything that was held back (DESIGN §3).
+   * of everything that was held back (DESIGN §3). Durable first: until then the old incarnation is the one.
+   * @throws SealogError ERR_STORE…, ERR_CONTENT, ERR_GUARD; nothing has changed then
    */
   carryOver(document: DocumentId): Promise<void> {
     return this.exclusive(() => this.#carryOver(document))
@@ -323,85 +283,106 @@ export class DocumentSet {
 
   async #carryOver(document: DocumentId): Promise<void> {
     const core = await this.#open(document)
-    const files = await this.#files(document)
-    const old = core.actor
-    const stale = this.localKeys(document, core.locals)
+    const files = await this.#rows.files(document)
     const incarnation = this.#options.random(8)
     const actor = this.#actorOf(document, incarnation)
-    const opened = openContent(actor, files, [])
-    const carried = carryOver({ changes: core.locals.map(change => change.bytes), from: old, to: actor })
-    const locals = carried.map((change, i): LocalChange => ({ seq: i + 1, hash: change.hash, bytes: change.bytes }))
-    const rows = locals.map(change => localRow(actor, change))
-    const applied = rows.length === 0 ? undefined : applyRows(opened.doc, rows)
-    if (rows.length > 0 && applied === undefined) {
-      throw new SealogError('ERR_CONTENT', 'own changes could not be carried over to a fresh incarnation')
-    }
-    this.#metas.set(document, { ...this.meta(document), incarnation, clonedAt: undefined })
-    this.#stale.set(document, [...(this.#stale.get(document) ?? []), ...stale])
-    const batch = core.replace(applied?.doc ?? opened.doc, actor, locals)
-    this.#unstored.add(document)
-    this.#dirty.add(document)
+    const { doc, refused } = openContent(actor, files, [])
+    const stored = carried(core, doc, actor)
+    const started = withLocals(doc, actor, stored)
+    const meta = { ...this.meta(document), incarnation, clonedAt: undefined }
+    const puts = [this.#rows.metaRow(meta), ...stored.map(change => this.#rows.localRow(document, change))]
+    const kept = new Set(puts.map(([key]) => toHex(key)))
+    const deletes = this.localKeys(document, core.locals).filter(key => !kept.has(toHex(key)))
+    await this.#options.store.commit({ puts, deletes, durability: 'strict' })
+    // What was written meanwhile comes along, behind what is stored.
+    const locals = carried(core, started, actor)
+    const grown = withLocals(started, actor, locals.slice(stored.length))
+    this.#metas.set(document, meta)
+    this.#unstored.delete(document)
+    this.#dirty.delete(document)
+    const batch = core.replace(grown, actor, locals, stored.length)
+    if (locals.length > stored.length) this.#flushSoon(document)
     this.#options.onChanged(document, batch, 'reload')
-    await this.#flushOnce()
+    if (refused.length > 0) await this.refuse(document, refused)
   }
 
-  // -- Compaction -------------------------------------------------------------------------------------------------
+  // -- Compaction, and giving up memory ---------------------------------------------------------------------------
 
-  /** Replaces the rows of a document by its saved form where they have grown enough; otherwise does nothing. */
-  compactIfDue(document: DocumentId, idle: boolean): Promise<void> {
-    return this.exclusive(() => this.#compactIfDue(document, idle))
-  }
-
-  async #compactIfDue(document: DocumentId, idle: boolean): Promise<void> {
-    const core = this.#cores.get(document)
-    if (core === undefined || this.meta(document).clonedAt !== undefined) return
-    const { least, share } = idle ? COMPACT_WHEN_IDLE : COMPACT_WHILE_OPEN
-    if (core.tail <= Math.max(least, share * core.savedCount)) return
-    await this.#flushOnce()
-    if (core.unsaved().length > 0) return
-    const compacted = compact(core.doc)
-    if (compacted === undefined) return
+  async #compactIfDue(core: DocumentCore, { least, share }: { least: number; share: number }): Promise<void> {
+    const { document } = core
+    if (this.meta(document).clonedAt !== undefined || !core.isCompactionDue(least, share)) return
+    const compacted =
+      core.locals.length === 0 ? compact(core.doc) : compactRows(core.actor, await this.#rows.files(document))
+    if (compacted === undefined) return core.markUnsaveable()
+    const { count, bytes } = compacted
+    const row: FileRow = { kind: 'saved', count, index: 0, actor: undefined, tip: undefined, bytes }
+    const deletes = await this.#rows.fileKeys(document)
     const meta = this.meta(document)
-    const ownSeq = core.lastOwnSeq
-    const row: FileRow = {
-      kind: 'saved',
-      count: compacted.count,
-      index: 0,
-      actor: undefined,
-      tip: undefined,
-      ownSeq,
-      bytes: compacted.bytes,
-    }
     const next = { ...meta, nextFile: meta.nextFile + 1 }
+    const puts = [this.#rows.fileRow(document, meta.nextFile, row), this.#rows.metaRow(next)]
+    await this.#options.store.commit({ puts, deletes })
     this.#metas.set(document, next)
-    const { store, space } = this.#options
-    const deletes = (await store.scan(documentKey(space, 'file', document, ''))).map(([key]) => key)
-    const puts: [Uint8Array, Uint8Array][] = [
-      [documentKey(space, 'file', document, ordinal(meta.nextFile)), encodeFileRow(row)],
-      [documentKey(space, 'meta', document), encodeMeta(next)],
-    ]
-    await store.commit({ puts, deletes })
-    core.markCompacted(compacted.count)
+    core.markCompacted(count)
   }
 
-  /** Gives up the memory of a document that nobody has open and that has nothing to send. */
-  release(document: DocumentId, isUnused: () => boolean): Promise<void> {
+  /**
+   * Saves what has grown in its compact form, opens what waits for its retirement, and gives up the memory of
+   * documents that nobody has open and that have nothing to send.
+   */
+  tidy(): Promise<void> {
+    return this.exclusive(async () => {
+      for (const { document, clonedAt } of this.#metas.values()) if (clonedAt !== undefined) await this.#open(document)
+      for (const core of [...this.#cores.values()]) {
+        if (!this.#giveUp(core)) await this.#compactIfDue(core, COMPACT_WHILE_OPEN)
+      }
+    })
+  }
+
+  /** Gives up the memory of a document, unless somebody has it open or it has something to send. */
+  release(document: DocumentId): Promise<void> {
     return this.exclusive(async () => {
       const core = this.#cores.get(document)
-      if (core === undefined || !isUnused() || core.locals.length > 0 || this.#dirty.has(document)) return
-      this.#cores.delete(document)
-      core.free()
+      if (core !== undefined) this.#giveUp(core)
     })
+  }
+
+  #giveUp(core: DocumentCore): boolean {
+    const { document } = core
+    const { clonedAt } = this.meta(document)
+    const isNeeded = core.locals.length > 0 || this.#dirty.has(document) || clonedAt !== undefined
+    if (isNeeded || this.#options.isUsed(document)) return false
+    this.#cores.delete(document)
+    core.free()
+    return true
   }
 
   /** Brings own changes into the store, tidies up what is open, and gives up its memory. @throws SealogError ERR_STORE… */
   async close(): Promise<void> {
     try {
       await this.flush()
-      for (const document of [...this.#cores.keys()]) await this.compactIfDue(document, true)
+      // Everything is safe by now: a saved form that cannot be written is no reason to fail.
+      await this.exclusive(async () => {
+        for (const core of this.#cores.values()) await this.#compactIfDue(core, COMPACT_WHEN_IDLE)
+      }).catch(() => {})
     } finally {
+      await this.#last
       for (const core of this.#cores.values()) core.free()
       this.#cores.clear()
     }
   }
+}
+
+/** Own changes that `doc` does not hold, as changes of another actor. */
+function carried(core: DocumentCore, doc: AnyDoc, to: ActorId): readonly LocalChange[] {
+  const unsent = core.locals.filter(change => !hasChange(doc, change.hash))
+  return carryOver({ changes: unsent.map(change => change.bytes), from: core.actor, to })
+}
+
+/** @throws SealogError ERR_CONTENT */
+function withLocals(doc: AnyDoc, actor: ActorId, locals: readonly LocalChange[]): AnyDoc {
+  if (locals.length === 0) return doc
+  const rows = locals.map(change => localRow(actor, change))
+  const applied = applyRows(doc, rows)
+  if (applied !== undefined) return applied.doc
+  throw new SealogError('ERR_CONTENT', 'own changes could not be carried over to a fresh incarnation')
 }

@@ -65,7 +65,7 @@ export interface InspectedChunks {
  * What is checked: framing and checksums; that the encoding is the one Automerge itself produces, so that a change
  * keeps its hash when Automerge rebuilds it; actor, seq and dependency on the actor's previous change; op counters;
  * every value, key and action; the place of each op and everything it refers to inside the payload; and, through
- * `past`, what it refers to outside.
+ * `past`, what it refers to outside (`CausalIndex` answers that).
  *
  * What is not checked:
  * - Without `past`: that operations of other actors or of earlier entries which are referred to exist, are of the

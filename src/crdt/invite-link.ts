@@ -27,6 +27,8 @@ export interface Invite {
 
 const VERSION = 1
 const MAX_LINK_LENGTH = 8192
+/** So that its key fits into a store (512 bytes) as well. */
+const MAX_ADDRESS_LENGTH = 500
 export const BARE_SCHEME = 'sealog:'
 
 /** @param base address of the app, to which the invite is added as a fragment; default: the bare `sealog:` form */
@@ -78,7 +80,7 @@ function decodeInvite(bytes: Uint8Array): Invite {
     relay: {
       name: asText(relay[0], 255, 'relay name'),
       key: asBytes(relay[1], 32, 'relay key'),
-      url: asText(relay[2], 2048, 'relay address'),
+      url: asRelayAddress(asText(relay[2], MAX_ADDRESS_LENGTH, 'relay address')),
     },
     space: spaceIdOf(asBytes(fields[2], 32, 'space')),
     seed: asBytes(fields[3], 32, 'seed'),
@@ -94,6 +96,16 @@ function decodeInvite(bytes: Uint8Array): Invite {
     throw new SealogError('ERR_INVITE', 'the checkpoint in the invite is not about it')
   }
   return invite
+}
+
+/** Is this where a relay can be, as far as its spelling tells? */
+export function isRelayAddress(url: string): boolean {
+  return /^wss?:\/\/[\x21-\x7e]+$/.test(url) && URL.canParse(url) && url.length <= MAX_ADDRESS_LENGTH
+}
+
+function asRelayAddress(url: string): string {
+  if (!isRelayAddress(url)) throw new SealogError('ERR_INVITE', 'not the address of a relay')
+  return url
 }
 
 /** The provisional keys of an invite. */

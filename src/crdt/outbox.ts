@@ -1,6 +1,7 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { toHex } from '../bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
+import { asSealogError, type SealogError } from '../errors.ts'
 import type { DocumentId } from '../ids.ts'
 import { INLINE_BODY_LENGTH } from '../verify/entry.ts'
 import { findActor, findDocument } from '../verify/state.ts'
@@ -12,6 +13,8 @@ import { type SealContext, type SealedEntry, sealChanges, sealControl, sealRetir
 /** What one push carries at most, so that it stays in one frame with room for framing, in bytes. */
 const PUSH_BUDGET: number = 700 * 1024
 const PUSH_ENTRIES = 256
+/** Bodies that travel ahead of the push, all together: what a relay stages is limited. In bytes. */
+const PUSH_LARGE: number = 32 * 1024 * 1024
 /** Own changes of one document that are packed at a time. */
 const PUSH_CHANGES = 32_768
 
@@ -32,6 +35,13 @@ export interface PushPlan {
   readonly control: ControlRequest | undefined
 }
 
+/** Documents that have to wait, so that the others need not. */
+export interface PushObstacles {
+  isHeld(document: DocumentId): boolean
+  /** What is to be sent of this document cannot be sealed. */
+  onUnsendable(document: DocumentId, error: SealogError): void
+}
+
 /**
  * What goes into the next push: a control entry alone, for later entries may depend on it; else retirements and the
  * stored own changes of all documents, sealed now.
@@ -40,6 +50,7 @@ export async function planPush(
   context: SealContext,
   documents: DocumentSet,
   controls: readonly ControlRequest[],
+  obstacles: PushObstacles,
 ): Promise<PushPlan> {
   const [request] = controls
   if (request !== undefined) {
@@ -49,17 +60,26 @@ export async function planPush(
   }
   const entries: SealedEntry[] = []
   let budget = PUSH_BUDGET
+  let large = PUSH_LARGE
   const take = (sealed: readonly SealedEntry[]): boolean => {
-    for (const entry of sealed) {
-      const cost = entry.header.length + 128 + inlineLength(entry.body)
-      if (cost > budget || entries.length >= PUSH_ENTRIES) return false
-      budget -= cost
-      entries.push(entry)
+    for (const { header, body, ...rest } of sealed) {
+      const isInline = body.length <= INLINE_BODY_LENGTH
+      budget -= header.length + 128 + (isInline ? body.length : 0)
+      large -= isInline ? 0 : body.length
+      const isFull = budget < 0 || large < 0 || entries.length >= PUSH_ENTRIES
+      // However large: one alone has to go.
+      if (isFull && entries.length > 0) return false
+      entries.push({ header, body, ...rest })
     }
     return true
   }
-  for (const core of documents.cores()) {
-    if (!take(await sealDocument(context, documents, core))) break
+  for (const core of [...documents.cores()]) {
+    if (obstacles.isHeld(core.document)) continue
+    try {
+      if (!take(await sealDocument(context, documents, core))) break
+    } catch (error) {
+      obstacles.onUnsendable(core.document, asSealogError(error, 'ERR_CONTENT', 'own changes cannot be sealed'))
+    }
   }
   return { entries, control: undefined }
 }
@@ -89,8 +109,4 @@ async function sealDocument(
     previousHash: core.tip?.hash,
   })
   return sealChanges(context, document, incarnation, payloads)
-}
-
-function inlineLength(body: Uint8Array): number {
-  return body.length > INLINE_BODY_LENGTH ? 0 : body.length
 }

@@ -34,8 +34,7 @@ export type Received =
 /**
  * Opens a verified entry of a document and judges its content (DESIGN §6): key, tag, guard, in this order. Depends
  * on nothing but the log and the keys, so all replicas judge alike.
- * @throws SealogError ERR_UPGRADE for an encoding of a later build: sync stops, nothing is judged; ERR_BODY where the
- *   relay sent no body: the batch is refused, and asked for again
+ * @throws SealogError ERR_BODY where the relay sent no body: the batch is refused, and asked for again
  */
 export function receiveEntry(entry: VerifiedEntry, context: ReceiveContext): Received {
   const { body } = entry
@@ -92,7 +91,7 @@ function inspect(entry: VerifiedEntry, payload: ChangesPayload, tip: ChangeTip |
 }
 
 function stop(entry: VerifiedEntry, reason: Stopped['reason'], error: unknown): Received {
-  if (!(error instanceof SealogError) || error.code === 'ERR_UPGRADE') throw error
+  if (!(error instanceof SealogError)) throw error
   return { outcome: 'stopped', stopped: { reason, index: entry.index, code: error.code } }
 }
 
@@ -103,7 +102,6 @@ function rowOf(entry: VerifiedEntry, payload: ChangesPayload, tip: ChangeTip): F
     index: entry.index,
     actor: entry.actor,
     tip,
-    ownSeq: 0,
     bytes: payload.chunks,
   }
 }

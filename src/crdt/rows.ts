@@ -33,6 +33,7 @@ import type { ReplicaStore } from './store.ts'
  * What stands where in a replica's store. Keys are UTF-8 text:
  *
  *     relay/<url>                        pinned identity of a relay
+ *     spaces/<id>                        empty: this replica has the space
  *     space/<id>/view                    verified prefix of the log, see `encodeViewRow`
  *     space/<id>/control                 control state
  *     space/<id>/secrets                 keys, see secrets.ts
@@ -75,11 +76,14 @@ export function ordinal(n: number): string {
   return n.toString(16).padStart(14, '0')
 }
 
-/** The ids of all spaces that have secrets in this store. */
+/** Stands for a space in the list of all, which is read without what is in them. */
+export function listedKey(space: SpaceId): Uint8Array {
+  return toUtf8(`spaces/${space}`)
+}
+
+/** The ids of all spaces in this store. */
 export async function listSpaces(store: ReplicaStore): Promise<readonly SpaceId[]> {
-  const ids = new Set<string>()
-  for (const [key] of await store.scan(toUtf8('space/'))) ids.add(fromUtf8(key).slice(6, 70))
-  return [...ids] as SpaceId[]
+  return (await store.scan(toUtf8('spaces/'))).map(([key]) => lastPart(key) as SpaceId)
 }
 
 /** The last part of a key's path. */
@@ -241,7 +245,7 @@ export function decodeMeta(bytes: Uint8Array): DocumentMeta {
   })
 }
 
-/** One stretch of content: a whole saved document, or the changes of one entry. */
+/** One stretch of proven content: a whole saved document, or the changes of one entry. */
 export interface FileRow {
   readonly kind: 'saved' | 'entry'
   /** Number of changes in it. */
@@ -252,8 +256,6 @@ export interface FileRow {
   readonly actor: ActorId | undefined
   /** Of an entry: its latest change. */
   readonly tip: ChangeTip | undefined
-  /** Of a saved document: own changes up to this seq are in it. */
-  readonly ownSeq: number
   readonly bytes: Uint8Array
 }
 
@@ -264,14 +266,13 @@ export function encodeFileRow(row: FileRow): Uint8Array {
     row.index,
     optional(row.actor, idBytes),
     optional(row.tip, tip => [tip.seq, tip.hash]),
-    row.ownSeq,
     row.bytes,
   ])
 }
 
 export function decodeFileRow(bytes: Uint8Array): FileRow {
   return readRow('content', () => {
-    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 7, 'content')
+    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 6, 'content')
     return {
       kind: asUint(fields[0], 'kind', 1) === 0 ? 'saved' : 'entry',
       count: asUint(fields[1], 'count'),
@@ -281,8 +282,7 @@ export function decodeFileRow(bytes: Uint8Array): FileRow {
         const tip = asTuple(item, 2, what)
         return { seq: asUint(tip[0], what), hash: asBytes(tip[1], 32, what) }
       }),
-      ownSeq: asUint(fields[5], 'own seq'),
-      bytes: asBytesUpTo(fields[6], MAX_ROW, 'bytes'),
+      bytes: asBytesUpTo(fields[5], MAX_ROW, 'bytes'),
     }
   })
 }

@@ -4,15 +4,18 @@ import type { Environment } from '../environment.ts'
 import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
 import { authenticationInput } from '../relay/authentication.ts'
-import { jittered, type RelayClient, type Session } from '../relay/client.ts'
+import { type RelayClient, retryDelay, type Session } from '../relay/client.ts'
 import type { BodyPart, PushEntry, Received, Reject, ReplicaMessage, Sync } from '../relay/messages.ts'
-import { decodeHeader, INLINE_BODY_LENGTH } from '../verify/entry.ts'
+import { decodeHeader, INLINE_BODY_LENGTH, MAX_BODY_LENGTH } from '../verify/entry.ts'
 import type { Batch, BatchEntry, PinnedRelay } from '../verify/log.ts'
 
 /** Delay before a space is opened again after something did not verify, in milliseconds; doubles up to the last. */
 const FIRST_RETRY = 200
 const LAST_RETRY = 30_000
-/** A quiet connection is asked for a fresh checkpoint this often, and given up this long after, in milliseconds. */
+/**
+ * A quiet connection is asked for a fresh checkpoint this often, and given up this long after, in milliseconds.
+ * Any answer is a sign of life: a large body may take longer than that.
+ */
 const HEARTBEAT = 25_000
 const HEARTBEAT_TIMEOUT = 15_000
 /** Stands for no request; never in a message. */
@@ -118,8 +121,11 @@ export class SpaceChannel {
         if (generation !== this.#generation) return
         this.#openRef = client.nextRef()
         client.send({ type: 'open', ref: this.#openRef, space, from, device: signer.publicKey, signature })
+        this.#awaitAnswer()
       },
-      error => this.fault(asSealogError(error, 'ERR_KEY', 'cannot sign')),
+      error => {
+        if (generation === this.#generation) this.fault(asSealogError(error, 'ERR_KEY', 'cannot sign'))
+      },
     )
   }
 
@@ -128,11 +134,12 @@ export class SpaceChannel {
    * back-off: what a relay says once is no more than a problem that is shown.
    */
   fault(error: SealogError): void {
+    if (this.#stopped) return
     const { environment, client, space } = this.#options
     client.send({ type: 'leave', space })
     this.#reset(error)
     const full = Math.min(LAST_RETRY, FIRST_RETRY * 2 ** this.#retries++)
-    this.#cancelRetry = environment.schedule(jittered(environment, full), () => this.open())
+    this.#cancelRetry = environment.schedule(retryDelay(environment, full, error), () => this.open())
     this.#options.onFault(error)
   }
 
@@ -141,7 +148,6 @@ export class SpaceChannel {
     this.#retries = 0
     this.#barriers.get(message.ref)?.resolve()
     this.#barriers.delete(message.ref)
-    if (this.#live) this.#armHeartbeat()
   }
 
   /** Runs `task` after everything that came before it, unless the conversation starts over meanwhile. */
@@ -210,13 +216,18 @@ export class SpaceChannel {
     return this.#bodyPart(index, 0)
   }
 
-  /** The batch with the bodies that were too long to travel in it; unverified like the rest. */
+  /**
+   * The batch with the bodies that were too long to travel in it; unverified like the rest.
+   * @throws SealogError ERR_LIMIT for more than one message may announce
+   */
   async withLargeBodies(batch: Batch): Promise<Batch> {
     const entries: BatchEntry[] = []
+    let total = 0
     for (const [offset, entry] of batch.entries.entries()) {
-      const length = entry.body === undefined ? decodeHeader(entry.header).bodyLength : 0
-      const isLarge = length > INLINE_BODY_LENGTH
-      entries.push(isLarge ? { ...entry, body: await this.#body(batch.from + offset, length) } : entry)
+      const length = entry.body === undefined ? largeBodyLength(entry.header) : 0
+      total += length
+      if (total > MAX_BODY_LENGTH) throw new SealogError('ERR_LIMIT', `bodies of ${total} bytes in one message`)
+      entries.push(length > 0 ? { ...entry, body: await this.#body(batch.from + offset, length) } : entry)
     }
     return { ...batch, entries }
   }
@@ -255,6 +266,7 @@ export class SpaceChannel {
   // -- Answers ----------------------------------------------------------------------------------------------------
 
   #onMessage(message: Sync | Reject | BodyPart | Received): void {
+    if (this.#live && message.type !== 'reject') this.#armHeartbeat()
     switch (message.type) {
       case 'body-part':
       case 'received':
@@ -265,6 +277,7 @@ export class SpaceChannel {
         // What still comes of an opening that was given up is not for this one.
         if (!this.#live && message.ref !== this.#openRef) return
         this.#live = true
+        this.#armHeartbeat()
         return this.enqueue(() => this.#options.onSync(message))
       case 'reject':
         return this.#onReject(message)
@@ -273,12 +286,13 @@ export class SpaceChannel {
 
   #onReject(reject: Reject): void {
     const error = rejection(reject)
-    const waiting = this.#requests.get(reject.ref) ?? this.#barriers.get(reject.ref)
+    const waiting = this.#requests.get(reject.ref)
     const onRefused = this.#pushes.get(reject.ref)
     if (waiting !== undefined) {
       this.#requests.delete(reject.ref)
-      this.#barriers.delete(reject.ref)
       waiting.reject(error)
+    } else if (this.#barriers.has(reject.ref)) {
+      this.fault(error)
     } else if (onRefused !== undefined) {
       this.#pushes.delete(reject.ref)
       this.enqueue(async () => onRefused(error, reject.position))
@@ -312,13 +326,17 @@ export class SpaceChannel {
   }
 
   #armHeartbeat(): void {
-    const { environment, client } = this.#options
     this.#cancelHeartbeat()
-    this.#cancelHeartbeat = environment.schedule(HEARTBEAT, () => {
-      this.#cancelHeartbeat = environment.schedule(HEARTBEAT_TIMEOUT, () => {
-        client.reconnect(new SealogError('ERR_OFFLINE', 'the relay no longer answers'))
-      })
+    this.#cancelHeartbeat = this.#options.environment.schedule(HEARTBEAT, () => {
+      this.#awaitAnswer()
       this.barrier().catch(() => {})
+    })
+  }
+
+  #awaitAnswer(): void {
+    this.#cancelHeartbeat()
+    this.#cancelHeartbeat = this.#options.environment.schedule(HEARTBEAT_TIMEOUT, () => {
+      this.#options.client.reconnect(new SealogError('ERR_OFFLINE', 'the relay no longer answers'))
     })
   }
 }
@@ -327,7 +345,37 @@ function sameRelay(a: PinnedRelay, b: PinnedRelay): boolean {
   return a.name === b.name && equalBytes(a.key, b.key)
 }
 
+/** Length of a body that has to be fetched; 0 for others, and for headers that `advance` will not take anyway. */
+function largeBodyLength(header: Uint8Array): number {
+  try {
+    const { bodyLength } = decodeHeader(header)
+    return bodyLength > INLINE_BODY_LENGTH ? bodyLength : 0
+  } catch {
+    return 0
+  }
+}
+
+/** What a relay may answer. Anything else, this side's own codes among them, is a failure of the relay. */
+const RELAY_CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  'ERR_BODY',
+  'ERR_INVALID_ENTRY',
+  'ERR_INVITE',
+  'ERR_LIMIT',
+  'ERR_MALFORMED',
+  'ERR_RATE_LIMITED',
+  'ERR_RELAY_IDENTITY',
+  'ERR_RELAY_STORAGE',
+  'ERR_SIGNATURE',
+  'ERR_SPACE_EXISTS',
+  'ERR_STALE_CHAIN',
+  'ERR_STALE_EPOCH',
+  'ERR_UNAUTHORIZED',
+  'ERR_UNEXPECTED',
+  'ERR_UNKNOWN_SPACE',
+])
+
 function rejection(reject: Reject): SealogError {
   const details = { ...(reject.retryAfter > 0 ? { retryAfter: reject.retryAfter } : {}), index: reject.position }
-  return new SealogError(reject.code as ErrorCode, `the relay answered: ${reject.message}`, { details })
+  const code = RELAY_CODES.has(reject.code) ? (reject.code as ErrorCode) : 'ERR_RELAY_INTERNAL'
+  return new SealogError(code, `the relay answered ${reject.code}: ${reject.message}`, { details })
 }

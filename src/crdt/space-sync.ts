@@ -3,12 +3,16 @@ import { assertCommits } from '../crypto/epoch.ts'
 import type { SignatureVerifier, SigningKey } from '../crypto/sign.ts'
 import { nobleSigningKey } from '../crypto/sign-backend.ts'
 import type { Environment } from '../environment.ts'
-import { asSealogError, SealogError } from '../errors.ts'
-import type { MemberId, SpaceId } from '../ids.ts'
-import { jittered, type RelayClient } from '../relay/client.ts'
+import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
+import { CONTROL_DOCUMENT, type DocumentId, type MemberId, type SpaceId } from '../ids.ts'
+import { type RelayClient, retryDelay } from '../relay/client.ts'
 import type { Sync } from '../relay/messages.ts'
 import { assertChecks } from '../verify/check.ts'
+import { encodeNote, originOf, parseNote, relaySignature } from '../verify/checkpoint.ts'
+import { decodeHeader } from '../verify/entry.ts'
 import { type Advanced, advance, isCurrent, type LogView, type VerifiedEntry } from '../verify/log.ts'
+import { noteKeyHash } from '../verify/note-key.ts'
+import { findActor, findDocument } from '../verify/state.ts'
 import { absorb } from './absorb.ts'
 import type { DocumentSet } from './document-set.ts'
 import { type ControlRequest, hasPending, type PushPlan, planPush } from './outbox.ts'
@@ -25,6 +29,8 @@ const GATHER = 15
 const RETRY_STALE = 100
 const RETRY_SOON = 1_000
 const RETRY_LATE = 30_000
+/** Pushes refused because others were faster, one after the other, before something must be wrong. */
+const MOST_STALE = 10
 
 export interface SpaceSyncOptions {
   readonly space: SpaceId
@@ -48,6 +54,15 @@ export interface SpaceSyncOptions {
   /** Entries were applied; what they changed is visible. */
   readonly onEntries: (entries: readonly VerifiedEntry[]) => void
 }
+
+/** Refusals that are about one entry, whenever it is sent. */
+const UNSENDABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'ERR_INVALID_ENTRY',
+  'ERR_LIMIT',
+  'ERR_BODY',
+  'ERR_MALFORMED',
+  'ERR_SIGNATURE',
+])
 
 interface InFlight {
   readonly plan: PushPlan
@@ -75,7 +90,13 @@ export class SpaceSync {
   #pumping = false
   #blockedUntil = 0
   #cancelPump: (() => void) | undefined
+  #cancelHeld: () => void = () => {}
+  #staleInARow = 0
   readonly #controls: ControlRequest[] = []
+  /** Documents whose own chain is closed: own changes have yet to be carried over. */
+  readonly #retired = new Set<DocumentId>()
+  /** Documents that cannot be sent as they are, and until when the others go without them. */
+  readonly #held = new Map<DocumentId, number>()
 
   constructor(options: SpaceSyncOptions) {
     this.#options = options
@@ -139,6 +160,7 @@ export class SpaceSync {
   /** Nothing of this replica waits for the relay. */
   get isSettled(): boolean {
     if (this.#inFlight !== undefined || this.#controls.length > 0 || this.#secrets.admission !== undefined) return false
+    if (this.#retired.size > 0) return false
     for (const core of this.#options.documents.cores()) {
       if (core.locals.length > 0 || hasPending({ view: this.#view }, this.#options.documents, core)) return false
     }
@@ -152,8 +174,18 @@ export class SpaceSync {
     return record?.member ?? this.#secrets.member
   }
 
-  start(): void {
-    this.#channel.start()
+  /** Ends what a crash may have interrupted, then starts to sync. */
+  async start(): Promise<void> {
+    for (const { document } of this.#options.documents.metas())
+      if (this.#isRetired(document)) this.#retired.add(document)
+    await this.#carryOver().catch(error => this.#options.onStore(asSealogError(error, 'ERR_STORE', 'the store failed')))
+    if (!this.#closed) this.#channel.start()
+  }
+
+  #isRetired(document: DocumentId): boolean {
+    const actor = this.#options.documents.ownActor(document)
+    const record = this.#view.state && findDocument(this.#view.state, document)
+    return (actor && record && findActor(record, actor))?.retired === true
   }
 
   pause(): void {
@@ -170,6 +202,7 @@ export class SpaceSync {
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelPump?.()
+    this.#cancelHeld()
     this.#channel.stop()
     const closed = new SealogError('ERR_CLOSED', 'the space was closed')
     for (const request of this.#controls.splice(0)) request.reject(closed)
@@ -259,21 +292,35 @@ export class SpaceSync {
     const advanced = advance(this.#view, batch)
     await assertChecks(this.#options.verifier, advanced.checks)
     if (over()) return
-    this.#checkEpochs(advanced.view)
-    const retired = await documents.exclusive(() => this.#absorb(advanced, batch.note))
-    for (const document of retired) await documents.carryOver(document)
+    await this.#checkEpochs(advanced.view)
+    await documents.exclusive(() => this.#absorb(advanced, bareNote(batch.note, advanced.view)))
+    // The batch is in the store: whatever fails from here on, its entries count.
     problems.clear('sync')
     this.#settlePush(advanced.entries)
     this.#options.onEntries(advanced.entries)
+    await this.#carryOver()
     if (!over()) this.#channel.sound(message)
     if (this.#isAdmitted()) await this.#finishAdmission()
-    for (const core of documents.cores()) await documents.compactIfDue(core.document, false)
+    await documents.tidy().catch(error => this.#options.onStore(asSealogError(error, 'ERR_STORE', 'the store failed')))
+    this.#clearPush()
     this.#options.onUpdate()
     this.#pump()
   }
 
-  /** Makes a verified batch durable, then visible. @returns documents whose own actor is retired now */
-  async #absorb(advanced: Advanced, note: Uint8Array): Promise<ReturnType<typeof absorb>['retired']> {
+  /** However they got there: what is in the log is no problem any more. */
+  #clearPush(): void {
+    const { documents, problems } = this.#options
+    if (this.isSettled) problems.clear('push')
+    for (const document of this.#held.keys()) {
+      const core = documents.core(document)
+      if (core !== undefined && hasPending({ view: this.#view }, documents, core)) continue
+      this.#held.delete(document)
+      problems.clear(`push/${document}`)
+    }
+  }
+
+  /** Makes a verified batch durable, then visible. */
+  async #absorb(advanced: Advanced, note: Uint8Array): Promise<void> {
     const { documents, store, problems, environment } = this.#options
     const absorbed = absorb(advanced, note, documents, this.#keys)
     await store.commit({ puts: absorbed.puts, deletes: absorbed.deletes })
@@ -287,16 +334,40 @@ export class SpaceSync {
       const refused = documents.applied(document, update)
       if (refused.length > 0) await documents.refuse(document, refused)
     }
-    return absorbed.retired
+    for (const document of absorbed.retired) this.#retired.add(document)
+  }
+
+  /** @throws SealogError ERR_STORE…; then it is tried again after the next batch */
+  async #carryOver(): Promise<void> {
+    const { documents, problems, environment } = this.#options
+    for (const document of [...this.#retired]) {
+      const cause = `carry-over/${document}`
+      try {
+        await documents.carryOver(document)
+        problems.clear(cause)
+      } catch (error) {
+        const { code, message } = asSealogError(error, 'ERR_CONTENT', 'own changes cannot be carried over')
+        if (code.startsWith('ERR_STORE') && code !== 'ERR_STORE_CORRUPT') throw error
+        problems.add(cause, { code, message, since: environment.now(), document })
+      }
+      this.#retired.delete(document)
+    }
   }
 
   /** The secrets this replica holds are those that the log commits to. @throws SealogError ERR_KEY */
-  #checkEpochs(view: LogView): void {
+  async #checkEpochs(view: LogView): Promise<void> {
     const epochs = view.state?.control.epochs
     if (epochs === this.#view.state?.control.epochs) return
-    for (const [epoch, commitments] of (epochs ?? []).entries()) {
-      const secret = this.#secrets.epochs[epoch]
-      if (secret !== undefined) assertCommits(secret, commitments)
+    try {
+      for (const [epoch, commitments] of (epochs ?? []).entries()) {
+        const secret = this.#secrets.epochs[epoch]
+        if (secret !== undefined) assertCommits(secret, commitments)
+      }
+    } catch (error) {
+      // A secret that came with an invite, before there was a log to hold it against: the true one may still come.
+      const isUnproven = this.#secrets.admission?.type === 'join' && this.#view.state === undefined
+      if (isUnproven) await this.#keepSecrets({ ...this.#secrets, epochs: [] })
+      throw error
     }
   }
 
@@ -363,7 +434,10 @@ export class SpaceSync {
     await this.#queueJoin()
     const context = this.#sealContext()
     if (context === undefined) throw new SealogError('ERR_INVITE', 'the log admits this device no more')
-    const plan = await planPush(context, this.#options.documents, this.#controls)
+    const plan = await planPush(context, this.#options.documents, this.#controls, {
+      isHeld: document => this.#isHeld(document),
+      onUnsendable: (document, error) => this.#hold(document, error),
+    })
     if (plan.entries.length === 0 || over()) return
     this.#inFlight = { plan, waiting: new Set(plan.entries.map(entry => toHex(entry.hash))) }
     this.#options.onUpdate()
@@ -385,13 +459,14 @@ export class SpaceSync {
 
   /** Own entries that came back proven, by an acknowledgement or, where that was lost, in a catch-up. */
   #settlePush(entries: readonly VerifiedEntry[]): void {
+    const { problems } = this.#options
     for (const entry of entries) {
-      this.#inFlight?.waiting.delete(toHex(entry.hash))
+      if (this.#inFlight?.waiting.delete(toHex(entry.hash))) this.#staleInARow = 0
       if (entry.control !== undefined) this.#settleControl(toHex(entry.header.bodyHash), entry.index)
     }
     if (this.#inFlight?.waiting.size !== 0) return
     this.#inFlight = undefined
-    this.#options.problems.clear('push')
+    problems.clear('push')
   }
 
   #settleControl(bodyHash: string, index: number): void {
@@ -404,17 +479,45 @@ export class SpaceSync {
     this.#inFlight = undefined
     if (push === undefined) return
     const { environment, problems } = this.#options
-    const stale = error.code === 'ERR_STALE_CHAIN' || error.code === 'ERR_STALE_EPOCH'
-    if (!stale) problems.add('push', { code: error.code, message: error.message, since: environment.now() })
+    const isStale = error.code === 'ERR_STALE_CHAIN' || error.code === 'ERR_STALE_EPOCH'
+    const entry = push.plan.entries[position]
+    const document = entry && decodeHeader(entry.header).document
+    const isItsOwnFault = UNSENDABLE.has(error.code) && document !== undefined && document !== CONTROL_DOCUMENT
+    if (isItsOwnFault) this.#hold(document, error)
+    else if (!isStale) problems.add('push', { code: error.code, message: error.message, since: environment.now() })
     const { control } = push.plan
     if (control !== undefined && position === 0 && !error.retryable) {
-      this.#controls.splice(this.#controls.indexOf(control), 1)
+      const at = this.#controls.indexOf(control)
+      if (at >= 0) this.#controls.splice(at, 1)
       control.reject(error)
     }
-    const delay = stale ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
-    this.#blockedUntil = environment.now() + jittered(environment, Math.max(delay, error.details.retryAfter ?? 0))
+    // The entries that came first should be on their way. Where they do not come, the log is asked for anew.
+    this.#staleInARow = isStale ? this.#staleInARow + 1 : 0
+    if (this.#staleInARow >= MOST_STALE) {
+      this.#staleInARow = 0
+      return this.#channel.fault(error)
+    }
+    const delay = isStale || isItsOwnFault ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
+    this.#blockedUntil = environment.now() + retryDelay(environment, delay, error)
     this.#options.onUpdate()
     this.push()
+  }
+
+  /** What is to be sent of one document is refused as it is: the others go on without it for a while. */
+  #hold(document: DocumentId, { code, message }: SealogError): void {
+    const { environment, problems } = this.#options
+    problems.add(`push/${document}`, { code, message, since: environment.now(), document })
+    this.#held.set(document, environment.now() + RETRY_LATE)
+    this.#cancelHeld()
+    this.#cancelHeld = environment.schedule(RETRY_LATE, () => this.push())
+  }
+
+  #isHeld(document: DocumentId): boolean {
+    const until = this.#held.get(document)
+    if (until === undefined) return false
+    if (until > this.#options.environment.now()) return true
+    this.#held.delete(document)
+    return false
   }
 }
 
@@ -425,4 +528,12 @@ function signerOf(device: DeviceSecrets): SigningKey {
   const signer = signers.get(device) ?? nobleSigningKey(device.signing)
   signers.set(device, signer)
   return signer
+}
+
+/** The note with the relay's own line only: nobody answers for what else was attached, and invites carry it along. */
+function bareNote(bytes: Uint8Array, { relay, space }: LogView): Uint8Array {
+  const note = parseNote(bytes)
+  const key = { name: originOf(relay.name, space), publicKey: relay.key }
+  const signature = relaySignature(note, key)
+  return encodeNote(note.checkpoint, [{ name: key.name, keyHash: noteKeyHash(key.name, key.publicKey), signature }])
 }

@@ -40,6 +40,8 @@ export interface RelayClientOptions {
   readonly url: string
   /** What the relay must be; undefined at first contact. */
   readonly pinned: PinnedRelay | undefined
+  /** `pinned` is what an invite says, not what this replica has met. Default false. */
+  readonly isClaim?: boolean
   /** Must keep the relay's identity durably; called once, at first contact. */
   readonly pin: (relay: PinnedRelay) => Promise<void>
   readonly onState: (state: ConnectionState, cause: SealogError | undefined) => void
@@ -51,6 +53,7 @@ export class RelayClient {
   readonly #options: RelayClientOptions
   readonly #channels = new Map<SpaceId, ChannelEvents>()
   #pinned: PinnedRelay | undefined
+  #isClaim: boolean
   #connection: Connection | undefined
   #session: Session | undefined
   #state: ConnectionState = 'offline'
@@ -60,12 +63,13 @@ export class RelayClient {
   /** For the next attempt. */
   #waiting = false
   #cancelTimer: () => void = () => {}
-  readonly #identityWaiters = new Set<(relay: PinnedRelay) => void>()
+  readonly #identityWaiters = new Set<{ resolve(relay: PinnedRelay): void; reject(error: SealogError): void }>()
 
   constructor(options: RelayClientOptions) {
     this.url = options.url
     this.#options = options
     this.#pinned = options.pinned
+    this.#isClaim = options.isClaim === true
   }
 
   get state(): ConnectionState {
@@ -77,11 +81,21 @@ export class RelayClient {
     this.#update()
   }
 
-  /** Resolves with the relay's identity: at once where it is pinned, else at first contact. */
+  /** What the relay must be; undefined before first contact. */
+  get pinned(): PinnedRelay | undefined {
+    return this.#pinned
+  }
+
+  /** Nobody listens, and the identity was only claimed, never met. */
+  get isIdleClaim(): boolean {
+    return this.#isClaim && this.#channels.size === 0
+  }
+
+  /** Resolves with the relay's identity: at once where it is pinned, else at first contact. @throws SealogError ERR_CLOSED */
   identified(): Promise<PinnedRelay> {
     if (this.#pinned !== undefined) return Promise.resolve(this.#pinned)
     this.#update()
-    return new Promise(resolve => this.#identityWaiters.add(resolve))
+    return new Promise((resolve, reject) => this.#identityWaiters.add({ resolve, reject }))
   }
 
   /** Routes messages of `space` to `events`; `onUp` follows, at once if the connection is up already. */
@@ -121,6 +135,8 @@ export class RelayClient {
   close(): void {
     this.#closed = true
     this.#drop(undefined)
+    for (const { reject } of this.#identityWaiters) reject(new SealogError('ERR_CLOSED', 'the replica was closed'))
+    this.#identityWaiters.clear()
   }
 
   /** Somebody listens, or the relay is yet to be met. */
@@ -145,7 +161,12 @@ export class RelayClient {
         if (this.#connection === connection) this.#drop(cause ?? new SealogError('ERR_OFFLINE', 'connection closed'))
       },
     }
-    const connection = this.#options.transport.connect(this.url, events)
+    let connection: Connection
+    try {
+      connection = this.#options.transport.connect(this.url, events)
+    } catch (error) {
+      return this.#drop(asSealogError(error, 'ERR_OFFLINE', 'the platform does not connect to this address'))
+    }
     this.#connection = connection
     this.#cancelTimer = this.#options.environment.schedule(WELCOME_TIMEOUT, () => {
       if (this.#connection === connection) this.#drop(new SealogError('ERR_OFFLINE', 'the relay does not answer'))
@@ -176,17 +197,23 @@ export class RelayClient {
       })
     }
     const session: Session = { relay, challenge: welcome.challenge }
-    if (pinned !== undefined) return this.#up(session)
+    if (pinned !== undefined) {
+      this.#isClaim = false
+      return this.#up(session)
+    }
     this.#options.pin(relay).then(
       () => {
         this.#pinned = relay
-        for (const resolve of this.#identityWaiters) resolve(relay)
+        for (const { resolve } of this.#identityWaiters) resolve(relay)
         this.#identityWaiters.clear()
         if (this.#connection !== connection) return
         this.#up(session)
         this.#update()
       },
-      error => this.#drop(asSealogError(error, 'ERR_STORE', 'the identity of the relay could not be kept')),
+      error => {
+        if (this.#connection !== connection) return
+        this.#drop(asSealogError(error, 'ERR_STORE', 'the identity of the relay could not be kept'))
+      },
     )
   }
 
@@ -226,8 +253,16 @@ export class RelayClient {
   }
 }
 
+/** Longest pause that a relay may ask for, in milliseconds. */
+const LONGEST_PAUSE = 5 * 60_000
+
+/** A delay of about `full` milliseconds, after the pause that the relay asked for in `cause`, if it did. */
+export function retryDelay(environment: Environment, full: number, cause: SealogError): number {
+  return Math.min(LONGEST_PAUSE, cause.details.retryAfter ?? 0) + jittered(environment, full)
+}
+
 /** Between half of `full` and all of it, so that clients that lost one relay do not return as one. */
-export function jittered(environment: Environment, full: number): number {
+function jittered(environment: Environment, full: number): number {
   const [byte = 0] = environment.random(1)
   return Math.round(full * (0.5 + byte / 510))
 }

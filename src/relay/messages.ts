@@ -15,6 +15,7 @@ import { SealogError } from '../errors.ts'
 import { idBytes, type SpaceId, spaceIdOf } from '../ids.ts'
 import { INLINE_BODY_LENGTH, MAX_BODY_LENGTH, MAX_HEADER_LENGTH } from '../verify/entry.ts'
 import type { Batch, BatchEntry } from '../verify/log.ts'
+import { isKeyName } from '../verify/note-key.ts'
 
 /**
  * The messages between a replica and a relay (protocol.md §7). A `ref` is chosen by the replica, grows with each
@@ -27,6 +28,8 @@ export const MAX_FRAME_LENGTH: number = 1024 * 1024
 export const MAX_BATCH_ENTRIES = 4096
 const MAX_NOTE_LENGTH: number = 16 * 1024
 const MAX_PROOF_LENGTH = 128
+/** Longest advice when to try again, in milliseconds: it comes unsigned, and must not silence a replica for good. */
+export const MAX_RETRY_AFTER: number = 60 * 60 * 1000
 /** Name of an error in `reject`, as text, so that an old client can show a code it does not know. */
 const MAX_CODE_LENGTH = 64
 
@@ -230,7 +233,7 @@ function decodeMessage(frame: Uint8Array): Message {
       return {
         type,
         version: asUint(fields[1], 'version'),
-        name: asText(fields[2], 255, 'relay name'),
+        name: asRelayName(fields[2]),
         key: asBytes(fields[3], 32, 'relay key'),
         challenge: asBytes(fields[4], 32, 'challenge'),
       }
@@ -248,7 +251,7 @@ function decodeMessage(frame: Uint8Array): Message {
         code: asText(fields[3], MAX_CODE_LENGTH, 'code'),
         message: asText(fields[4], 1024, 'message'),
         position: asUint(fields[5], 'position'),
-        retryAfter: asUint(fields[6], 'retryAfter'),
+        retryAfter: asUint(fields[6], 'retryAfter', MAX_RETRY_AFTER),
       }
     }
     case 'body-part': {
@@ -366,6 +369,15 @@ function asInlineBody(item: Cbor, what: string): Uint8Array {
 
 function asProof(item: Cbor | undefined): readonly Uint8Array[] {
   return asArray(item, MAX_PROOF_LENGTH, 'proof').map(hash => asBytes(hash, 32, 'proof'))
+}
+
+/** A name that a checkpoint can carry: otherwise a replica would pin what it can never verify anything of. */
+function asRelayName(item: Cbor | undefined): string {
+  const name = asText(item, 255, 'relay name')
+  if (!isKeyName(name) || /\p{Control}/u.test(name)) {
+    throw new SealogError('ERR_MALFORMED', 'relay name: expected one without spaces, control characters and "+"')
+  }
+  return name
 }
 
 function asSpace(item: Cbor | undefined): SpaceId {

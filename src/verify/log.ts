@@ -1,7 +1,7 @@
 import { equalBytes } from '../bytes.ts'
 import { sha256, ZERO_32 } from '../crypto/hash.ts'
-import type { SignatureCheck } from '../crypto/sign.ts'
-import { type ErrorCode, SealogError } from '../errors.ts'
+import { type SignatureCheck, verifySync } from '../crypto/sign.ts'
+import { type ErrorCode, hasCode, SealogError } from '../errors.ts'
 import { type ActorId, type SpaceId, spaceIdOf } from '../ids.ts'
 import { type Checkpoint, originOf, parseNote, relaySignature } from './checkpoint.ts'
 import { appendLeaf, type CompactRange, emptyRange, rootOf } from './compact-range.ts'
@@ -108,9 +108,35 @@ export function isCurrent(view: LogView): boolean {
  * @throws SealogError with the code of the step that failed; the given view is then still the truth
  */
 export function advance(view: LogView, batch: Batch): Advanced {
+  try {
+    return advanceKnown(view, batch)
+  } catch (error) {
+    if (hasCode(error, 'ERR_UPGRADE')) assertSigned(view, batch)
+    throw error
+  }
+}
+
+/**
+ * Bytes that this build does not know stop it for good, so a relay must have signed a log that holds them: what
+ * anybody could have made up on the way is refused like everything else (protocol.md R-UPGRADE-1). The one place
+ * where a signature is verified at once, as nothing is returned that could be awaited.
+ */
+function assertSigned(view: LogView, batch: Batch): void {
+  const { checkpoint, check } = acceptNote(view, batch.note)
+  if (!verifySync(check)) throw new SealogError(check.code, `signature of ${check.what} does not verify`)
+  extend(
+    view,
+    batch,
+    batch.entries.map(entry => ({ hash: entryHash(entry.header), seenSize: undefined })),
+    checkpoint,
+  )
+}
+
+function advanceKnown(view: LogView, batch: Batch): Advanced {
   const { checkpoint, check } = acceptNote(view, batch.note)
   const leaves = readLeaves(view, batch)
-  const { range, roots } = extend(view, batch, leaves, checkpoint)
+  const places = leaves.map(({ header, hash }) => ({ hash, seenSize: header.seenSize }))
+  const { range, roots } = extend(view, batch, places, checkpoint)
   const seenRoots = proveSeen(view, batch, leaves, roots)
   const reduced = reduce(view, leaves, batch, seenRoots)
   if (range.size === checkpoint.size) checkStateRoot(reduced.state, checkpoint)
@@ -187,13 +213,19 @@ interface Extended {
   readonly roots: ReadonlyMap<number, Uint8Array>
 }
 
-function extend(view: LogView, batch: Batch, leaves: readonly Leaf[], checkpoint: Checkpoint): Extended {
+/** A leaf and the size that its author had seen, where that is known. */
+interface Place {
+  readonly hash: Uint8Array
+  readonly seenSize: number | undefined
+}
+
+function extend(view: LogView, batch: Batch, leaves: readonly Place[], checkpoint: Checkpoint): Extended {
   const size = batch.from + leaves.length
   if (size > checkpoint.size) {
     throw new SealogError('ERR_ROOT_MISMATCH', `entries up to ${size}, but the relay signed ${checkpoint.size}`)
   }
   const anchors = new Map(view.anchors.map(anchor => [anchor.size, anchor.root]))
-  const named = new Set(leaves.map(leaf => leaf.header.seenSize))
+  const named = new Set(leaves.map(leaf => leaf.seenSize))
   const roots = new Map<number, Uint8Array>()
   let range = view.range
   const visit = (): void => {

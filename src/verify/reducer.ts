@@ -18,13 +18,13 @@ import {
 import { actorOf, type Header } from './entry.ts'
 import {
   type ActorRecord,
-  actorsOf,
   type ControlState,
   type DeviceRecord,
   type DocumentRecord,
   findActor,
   findDocument,
   initialState,
+  openActorsOf,
   type SpaceState,
   withActor,
 } from './state.ts'
@@ -178,19 +178,13 @@ function checkChain(document: DocumentRecord | undefined, previous: ActorRecord 
   if (previous === undefined) {
     if (header.seq !== 0 || !isZero(header.prev)) throw refusal(entry, 'chain', 'ERR_STALE_CHAIN')
     refuseIf(header.kind === 'retire', entry, 'retired')
-    refuseIf(document !== undefined && openActors(document, header.device) >= MAX_OPEN_ACTORS, entry, 'actors')
+    refuseIf(document !== undefined && openActorsOf(document, header.device) >= MAX_OPEN_ACTORS, entry, 'actors')
     return
   }
   refuseIf(previous.retired, entry, 'retired')
   if (header.seq !== previous.seq + 1 || !equalBytes(header.prev, previous.hash)) {
     throw refusal(entry, 'chain', 'ERR_STALE_CHAIN')
   }
-}
-
-function openActors(document: DocumentRecord, device: number): number {
-  let open = 0
-  for (const actor of actorsOf(document)) if (actor.device === device && !actor.retired) open++
-  return open
 }
 
 function checkSeen(previous: ActorRecord | undefined, entry: EntryAt): void {

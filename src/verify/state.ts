@@ -131,6 +131,8 @@ export function findActor(record: DocumentRecord, actor: ActorId): ActorRecord |
 export function withActor(state: SpaceState, document: DocumentId, birthEpoch: number, actor: ActorRecord): SpaceState {
   const before = findDocument(state, document) ?? { document, birthEpoch, actors: emptyActors() }
   const record = { ...before, actors: setAt(before.actors, stateKey(actor.actor), actor) }
+  const counts = openCounts.get(before.actors)
+  if (counts !== undefined) openCounts.set(record.actors, recount(counts, findActor(before, actor.actor), actor))
   return { control: state.control, documents: setAt(state.documents, stateKey(document), record) }
 }
 
@@ -148,6 +150,35 @@ export function documentsOf(state: SpaceState): Iterable<DocumentRecord> {
 
 export function actorsOf(record: DocumentRecord): Iterable<ActorRecord> {
   return valuesOf(record.actors)
+}
+
+// -- Open actors --------------------------------------------------------------------------------------------------
+
+/**
+ * How many actors each device has open, of maps that were asked for it and of what became of them. No part of the
+ * state: counting them anew for every new actor would let a member who opens and retires actors slow everyone down.
+ */
+const openCounts = new WeakMap<StateMap<ActorRecord>, ReadonlyMap<number, number>>()
+
+/** Number of actors of this device in this document that are not retired. */
+export function openActorsOf(record: DocumentRecord, device: number): number {
+  let counts = openCounts.get(record.actors)
+  if (counts === undefined) {
+    counts = new Map()
+    for (const actor of actorsOf(record)) counts = recount(counts, undefined, actor)
+    openCounts.set(record.actors, counts)
+  }
+  return counts.get(device) ?? 0
+}
+
+function recount(
+  counts: ReadonlyMap<number, number>,
+  before: ActorRecord | undefined,
+  after: ActorRecord,
+): ReadonlyMap<number, number> {
+  const change = Number(!after.retired) - Number(before !== undefined && !before.retired)
+  if (change === 0) return counts
+  return new Map(counts).set(after.device, (counts.get(after.device) ?? 0) + change)
 }
 
 // -- Rows: how a state is kept, one row for the control state, one for each document and each actor --------------

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { concat } from '../../src/bytes.ts'
 import { ByteReader } from '../../src/crdt/guard/byte-reader.ts'
+import { CausalIndex } from '../../src/crdt/guard/causal-index.ts'
 import { readChangeChunk } from '../../src/crdt/guard/change-chunk.ts'
 import { readChunk, writeChunk } from '../../src/crdt/guard/chunk.ts'
 import { encodeNumbers } from '../../src/crdt/guard/column-writer.ts'
@@ -17,6 +18,7 @@ const { doc, changes } = richDocument()
 const saved = Automerge.save(doc)
 const past = pastOf(changes)
 const rules: GuardRules = { actor: ACTOR_C, nextSeq: 1, past: () => past }
+const index = CausalIndex.ofDocument(saved)
 const known = new Set(changes.map(bytes => Automerge.decodeChange(bytes).hash as string))
 const edited = edit()
 const own = Automerge.getChanges(doc, edited)
@@ -50,9 +52,12 @@ function edit(): Doc {
 function inspected(bytes: Uint8Array): InspectedChunks | undefined {
   let result: InspectedChunks | undefined
   // Whatever comes in, only ERR_GUARD may come out: `verdict` throws anything else on.
-  verdict(() => {
+  const reason = verdict(() => {
     result = inspectChunks(bytes, rules)
   })
+  // Where all dependencies are there, the index says the same as Automerge's own account of the changes.
+  const indexed = verdict(() => inspectChunks(bytes, { ...rules, past: deps => index.past(deps) ?? past }))
+  expect(indexed).toBe(reason)
   return result
 }
 

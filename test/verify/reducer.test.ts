@@ -311,15 +311,18 @@ describe('invites', () => {
     reader: [],
   }
 
-  it.each(ROLES)('of a %s: an owner invites anybody, an admin below itself, nobody else anyone (R-INVITE-1)', async role => {
-    const { log } = sameLog()
-    const inviter = log.admit(`inviting ${role}`, role)
-    for (const wanted of ROLES) {
-      const entry = log.control(inviter, log.inviteBody(testDevice('guest', 5), wanted))
-      const expected = MAY[role].includes(wanted) ? 'accepted' : 'ERR_UNAUTHORIZED role'
-      expect(await verdictOf(() => log.judge(entry)), `${role} invites ${wanted}`).toBe(expected)
-    }
-  })
+  it.each(ROLES)(
+    'of a %s: an owner invites anybody, an admin below itself, nobody else anyone (R-INVITE-1)',
+    async role => {
+      const { log } = sameLog()
+      const inviter = log.admit(`inviting ${role}`, role)
+      for (const wanted of ROLES) {
+        const entry = log.control(inviter, log.inviteBody(testDevice('guest', 5), wanted))
+        const expected = MAY[role].includes(wanted) ? 'accepted' : 'ERR_UNAUTHORIZED role'
+        expect(await verdictOf(() => log.judge(entry)), `${role} invites ${wanted}`).toBe(expected)
+      }
+    },
+  )
 
   it('give admins and owners all history, and never reuse a member (R-INVITE-2)', async () => {
     const inviting = (change: object): BuiltEntry => {

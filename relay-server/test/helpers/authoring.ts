@@ -12,8 +12,8 @@ import {
   KEM_PUBLIC_KEY_LENGTH,
   type MemberId,
   memberIdOf,
-  possessionInput,
   type PushEntry,
+  possessionInput,
   publicKeyOf,
   type Random,
   type Role,
@@ -52,8 +52,8 @@ export interface Seen {
   readonly root: Uint8Array
 }
 
-export const NOTHING_SEEN: Seen = { size: 0, root: EMPTY_ROOT }
-export const DOCUMENT: DocumentId = 'd0'.repeat(16) as DocumentId
+const NOTHING_SEEN: Seen = { size: 0, root: EMPTY_ROOT }
+const DOCUMENT: DocumentId = 'd0'.repeat(16) as DocumentId
 
 export function makeDevice(random: Random, number = 0): TestDevice {
   const seed = random(32)
@@ -193,4 +193,12 @@ function deviceKeys(device: TestDevice, space: Uint8Array): DeviceKeys {
 
 function makeMember(random: Random): MemberId {
   return memberIdOf(random(16))
+}
+
+let fillings = 0
+
+/** A body of any length that is not like the one before; quicker than randomness. */
+export function filler(length: number): Uint8Array {
+  fillings++
+  return Uint8Array.from({ length }, (_, i) => (i * fillings + (i >> 8)) & 0xff)
 }

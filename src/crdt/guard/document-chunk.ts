@@ -9,6 +9,35 @@ import { ACTION, OP_COLUMN, readOpTable, required } from './op-table.ts'
 import type { GuardLimits } from './rules.ts'
 import { DOCUMENT_LIMITS, MAX_COUNTER, refuse } from './rules.ts'
 
+/** A saved document, decoded. */
+export interface DocumentChunk {
+  /** Hex, ascending. */
+  readonly actors: readonly string[]
+  /** Hashes in hex, ascending, as the document claims them; `Automerge.load` verifies them. */
+  readonly heads: readonly string[]
+  /** Position of each head among the changes. */
+  readonly headIndices: readonly number[]
+  readonly changes: DocumentChanges
+  /** In document order; their related ops are successors. */
+  readonly ops: OpTable
+  readonly idActor: Int32Array
+  readonly idCounter: Int32Array
+}
+
+/** The changes of a document, each after those that it depends on. */
+export interface DocumentChanges {
+  readonly count: number
+  /** Index of the author. */
+  readonly actor: Int32Array
+  readonly seq: Int32Array
+  /** Largest op counter in the change or what it depends on. */
+  readonly maxOp: Int32Array
+  /** `count + 1` offsets into `dependency`. */
+  readonly dependencyStart: Int32Array
+  /** Positions of changes. */
+  readonly dependency: Int32Array
+}
+
 export interface InspectedDocument {
   /** Hex, ascending. */
   readonly actors: readonly string[]
@@ -70,6 +99,18 @@ const EXTRA_LENGTH_SHIFT = 4
  * @throws SealogError ERR_GUARD
  */
 export function inspectDocument(bytes: Uint8Array, limits: GuardLimits = DOCUMENT_LIMITS): InspectedDocument {
+  const { actors, heads, changes, ops } = readDocument(bytes, limits)
+  const seqs = new Map(actors.map(actor => [actor, 0]))
+  let maxOp = 0
+  for (let i = 0; i < changes.count; i++) {
+    seqs.set(actors[changes.actor[i] as number] as string, changes.seq[i] as number)
+    maxOp = Math.max(maxOp, changes.maxOp[i] as number)
+  }
+  return { actors, heads, changeCount: changes.count, opCount: ops.rows, maxOp, seqs }
+}
+
+/** What `inspectDocument` inspects, for those who need the operations. @throws SealogError ERR_GUARD */
+export function readDocument(bytes: Uint8Array, limits: GuardLimits = DOCUMENT_LIMITS): DocumentChunk {
   if (bytes.length > limits.maxBytes) refuse('too-large', 'document')
   const outer = new ByteReader(bytes)
   const chunk = readChunk(outer)
@@ -84,65 +125,59 @@ export function inspectDocument(bytes: Uint8Array, limits: GuardLimits = DOCUMEN
   const budget: InflateBudget = { remaining: limits.maxInflated }
   const changeColumns = readColumnData(reader, changeTable, budget)
   const opColumns = readColumnData(reader, opTable, budget)
-
-  const changeCount = countRows(changeColumns.get(CHANGE_COLUMN.actor), limits.maxChanges, 'too-many-changes')
-  const seqs = new Map<string, number>()
-  const maxOps = readChanges(changeColumns, changeCount, actors, seqs, limits)
-  for (let i = 0; i < heads.length; i++) if (reader.uint() >= changeCount) refuse('dependencies', 'head')
+  const changes = readChanges(changeColumns, actors, limits)
+  const headIndices = heads.map(() => reader.uint())
+  if (headIndices.some(index => index >= changes.count)) refuse('dependencies', 'head')
   if (!reader.done) refuse('trailing-bytes', 'in the document')
-  if (heads.length === 0 && changeCount > 0) refuse('dependencies', 'no head')
+  if (heads.length === 0 && changes.count > 0) refuse('dependencies', 'no head')
 
-  const opCount = countRows(opColumns.get(OP_COLUMN.action), limits.maxOps, 'too-many-ops')
-  if (opCount === 0 && opColumns.size > 0) refuse('columns', 'columns without rows')
-  checkDocumentOps(opColumns, readOpTable(opColumns, opCount, actors, 0, LAYOUT, limits), maxOps)
-  return { actors, heads, changeCount, opCount, maxOp: maxOps.reduce((a, b) => Math.max(a, b), 0), seqs }
+  const rows = countRows(opColumns.get(OP_COLUMN.action), limits.maxOps, 'too-many-ops')
+  if (rows === 0 && opColumns.size > 0) refuse('columns', 'columns without rows')
+  const ops = readOpTable(opColumns, rows, actors, 0, LAYOUT, limits)
+  const actorFormat = { delta: false, nullable: false, min: 0, max: actors.length - 1 } as const
+  const idActor = required(opColumns, OP_COLUMN.idActor, rows, actorFormat, 'op actor')
+  const idCounter = required(opColumns, OP_COLUMN.idCounter, rows, { ...COUNTER, min: 1 }, 'op counter')
+  checkDocumentOps(ops, idActor, idCounter, changes)
+  return { actors, heads, headIndices, changes, ops, idActor, idCounter }
 }
 
-/** @returns the largest op counter of each actor */
-function readChanges(
-  columns: Columns,
-  count: number,
-  actors: readonly string[],
-  seqs: Map<string, number>,
-  limits: GuardLimits,
-): readonly number[] {
-  const maxOps = actors.map(() => 0)
-  if (count === 0) return columns.size > 0 ? refuse('columns', 'columns without rows') : maxOps
+function readChanges(columns: Columns, actors: readonly string[], limits: GuardLimits): DocumentChanges {
+  const count = countRows(columns.get(CHANGE_COLUMN.actor), limits.maxChanges, 'too-many-changes')
+  if (count === 0 && columns.size > 0) refuse('columns', 'columns without rows')
   const actorFormat = { delta: false, nullable: false, min: 0, max: actors.length - 1 } as const
   const actor = required(columns, CHANGE_COLUMN.actor, count, actorFormat, 'actor')
   const seq = required(columns, CHANGE_COLUMN.seq, count, COUNTER, 'seq')
   const maxOp = required(columns, CHANGE_COLUMN.maxOp, count, COUNTER, 'last op')
-  decodeNumbers(columns.get(CHANGE_COLUMN.time) ?? refuse('columns', 'time'), new Float64Array(count), TIME)
+  const time = columns.get(CHANGE_COLUMN.time)
+  if (time !== undefined) decodeNumbers(time, new Float64Array(count), TIME)
+  else if (count > 0) refuse('columns', 'time')
   const message = columns.get(CHANGE_COLUMN.message)
   if (message !== undefined) decodeTexts(message, count, limits.maxMessageBytes)
   checkExtra(columns, count)
 
   const perChange = { delta: false, nullable: false, min: 0, max: limits.maxDependencies } as const
   const dependencyCount = required(columns, CHANGE_COLUMN.dependencyCount, count, perChange, 'dependency counts')
+  const dependencyStart = new Int32Array(count + 1)
   let total = 0
-  for (const each of dependencyCount) total += each
-  if (total > 4 * limits.maxChanges) refuse('too-many-dependencies', 'dependencies')
+  for (let i = 0; i < count; i++) {
+    total += dependencyCount[i] as number
+    if (total > 4 * limits.maxChanges) refuse('too-many-dependencies', 'dependencies')
+    dependencyStart[i + 1] = total
+  }
   const dependency = required(columns, CHANGE_COLUMN.dependency, total, COUNTER, 'dependencies')
 
-  const last = new Int32Array(actors.length)
-  let position = 0
+  const lastSeq = new Int32Array(actors.length)
   for (let i = 0; i < count; i++) {
     const author = actor[i] as number
-    const before = last[author] as number
-    if (seq[i] !== before + 1) refuse('seq', 'not the next')
-    last[author] = before + 1
-    if ((maxOp[i] as number) < (maxOps[author] as number)) refuse('counter', 'goes back')
-    maxOps[author] = maxOp[i] as number
-    for (const end = position + (dependencyCount[i] as number); position < end; position++) {
-      const index = dependency[position] as number
+    if (seq[i] !== (lastSeq[author] as number) + 1) refuse('seq', 'not the next')
+    lastSeq[author] = seq[i] as number
+    for (let at = dependencyStart[i] as number; at < (dependencyStart[i + 1] as number); at++) {
+      const index = dependency[at] as number
       if (index >= i) refuse('dependencies', 'not an earlier change')
       if ((maxOp[index] as number) > (maxOp[i] as number)) refuse('counter', 'behind a dependency')
     }
   }
-  actors.forEach((id, i) => {
-    seqs.set(id, last[i] as number)
-  })
-  return maxOps
+  return { count, actor, seq, maxOp, dependencyStart, dependency }
 }
 
 /** Bytes that Automerge keeps with a change for whoever wrote it: only their lengths matter. */
@@ -154,10 +189,12 @@ function checkExtra(columns: Columns, count: number): void {
   if (total !== (columns.get(CHANGE_COLUMN.extra)?.length ?? 0)) refuse('extra', 'lengths')
 }
 
-function checkDocumentOps(columns: Columns, ops: OpTable, maxOps: readonly number[]): void {
-  const actorFormat = { delta: false, nullable: false, min: 0, max: ops.actors.length - 1 } as const
-  const idActor = required(columns, OP_COLUMN.idActor, ops.rows, actorFormat, 'op actor')
-  const idCounter = required(columns, OP_COLUMN.idCounter, ops.rows, { ...COUNTER, min: 1 }, 'op counter')
+function checkDocumentOps(ops: OpTable, idActor: Int32Array, idCounter: Int32Array, changes: DocumentChanges): void {
+  const maxOps = new Int32Array(ops.actors.length)
+  for (let i = 0; i < changes.count; i++) {
+    const author = changes.actor[i] as number
+    maxOps[author] = Math.max(maxOps[author] as number, changes.maxOp[i] as number)
+  }
   for (let row = 0; row < ops.rows; row++) {
     const counter = idCounter[row] as number
     if (counter > (maxOps[idActor[row] as number] as number)) refuse('counter', 'of no change')

@@ -1,0 +1,250 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type Anchor,
+  advance,
+  assertChecks,
+  defaultVerifier,
+  emptyView,
+  entryHash,
+  type LogView,
+  parseNote,
+  parseVerifierKey,
+  toHex,
+} from 'sealog/protocol'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { nodeWebSocketTransport } from '../../src/relay/websocket-node.ts'
+import { type Authored, author, authorGenesis, makeDevice, spaceOf } from './helpers/authoring.ts'
+import { type BundledCli, bundleCli } from './helpers/bundle-cli.ts'
+import { testEnvironment } from './helpers/environment.ts'
+import { TestReplica, until } from './helpers/replica.ts'
+
+let cli: BundledCli
+
+beforeAll(async () => {
+  cli = await bundleCli()
+}, 60_000)
+
+afterAll(() => cli?.remove())
+
+function dataFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sealog-test-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+interface Running {
+  readonly child: ChildProcess
+  readonly exited: Promise<number | NodeJS.Signals | null>
+  stdout(): string
+  stderr(): string
+}
+
+function run(...args: readonly string[]): Running {
+  const child = spawn(process.execPath, [cli.path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const output = { stdout: '', stderr: '' }
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].on('data', chunk => {
+      output[stream] += chunk
+    })
+  }
+  const exited = new Promise<number | NodeJS.Signals | null>(resolve => {
+    // `close` and not `exit`: all output has come by then.
+    child.on('close', (code, signal) => resolve(signal ?? code))
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  return { child, exited, stdout: () => output.stdout, stderr: () => output.stderr }
+}
+
+interface Listening extends Running {
+  readonly url: string
+  readonly name: string
+  readonly key: Uint8Array
+}
+
+async function listening(data: string, ...args: readonly string[]): Promise<Listening> {
+  const running = run('--data', data, '--port', '0', '--name', 'relay.example', ...args)
+  await until(() => running.stdout().endsWith('\n') || running.child.exitCode !== null, 'the relay to listen')
+  const [, url, name, verifierKey] = running.stdout().trim().split(' ')
+  if (url === undefined || name === undefined || verifierKey === undefined) throw new Error(running.stderr())
+  return { ...running, url, name, key: parseVerifierKey(verifierKey).publicKey }
+}
+
+async function connected(relay: Listening): Promise<TestReplica> {
+  const replica = new TestReplica(nodeWebSocketTransport(), relay.url)
+  await until(() => replica.messages.length > 0 || replica.isClosed, 'welcome')
+  return replica
+}
+
+const GOOD = ['--port', '0', '--name', 'relay.example']
+
+describe('arguments', () => {
+  test.each([
+    ['nothing', []],
+    ['no folder', GOOD],
+    ['no port', ['--data', 'x', '--name', 'relay.example']],
+    ['no name', ['--data', 'x', '--port', '0']],
+    ['a port that is none', ['--data', 'x', '--port', '70000', '--name', 'relay.example']],
+    ['a name that is none', ['--data', join(tmpdir(), 'sealog-unused'), '--port', '0', '--name', 'a relay']],
+    ['a flag that is none', ['--data', 'x', '--verbose', ...GOOD]],
+    ['something more', ['--data', 'x', ...GOOD, 'start']],
+  ])('%s: usage on stderr, status 2', async (_what, args) => {
+    const running = run(...args)
+    expect(await running.exited).toBe(2)
+    expect(running.stderr()).toContain('usage: sealog-relay')
+    expect(running.stdout()).toBe('')
+  })
+
+  test('--help: usage on stdout, status 0', async () => {
+    const running = run('--help')
+    expect(await running.exited).toBe(0)
+    expect(running.stdout()).toContain('usage: sealog-relay')
+  })
+})
+
+describe('what keeps it from starting ends with a line that says so, status 1', () => {
+  test('a port that is taken', async () => {
+    const server = createServer()
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as { port: number }
+    const running = run('--data', dataFolder(), '--port', `${port}`, '--name', 'relay.example')
+    expect(await running.exited).toBe(1)
+    expect(running.stderr()).toContain('address already in use')
+  })
+
+  test('a folder that is none', async () => {
+    const file = join(dataFolder(), 'file')
+    writeFileSync(file, '')
+    const running = run('--data', file, ...GOOD)
+    expect(await running.exited).toBe(1)
+    expect(running.stderr()).toContain('the data folder cannot be used')
+  })
+
+  test('a key that is missing', async () => {
+    const data = dataFolder()
+    const first = await listening(data)
+    first.child.kill('SIGTERM')
+    await first.exited
+    rmSync(join(data, 'relay.key'))
+    const running = run('--data', data, ...GOOD)
+    expect(await running.exited).toBe(1)
+    expect(running.stderr()).toContain('key is missing')
+  })
+})
+
+test.each(['SIGTERM', 'SIGINT'] as const)('%s stops it in good order, status 0', async signal => {
+  const relay = await listening(dataFolder())
+  const replica = await connected(relay)
+  relay.child.kill(signal)
+  expect(await relay.exited).toBe(0)
+  await until(() => replica.isClosed)
+  expect(replica.closed?.message).toContain('1001')
+  const events = relay
+    .stderr()
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line).event)
+  expect(events).toEqual(['listening', 'stopping', 'stopped'])
+})
+
+test('--quiet writes one line and nothing else', async () => {
+  const relay = await listening(dataFolder(), '--quiet')
+  relay.child.kill('SIGTERM')
+  expect(await relay.exited).toBe(0)
+  expect(relay.stderr()).toBe('')
+  expect(relay.stdout()).toMatch(
+    /^sealog-relay: ws:\/\/127\.0\.0\.1:\d+ relay\.example relay\.example\+[0-9a-f]{8}\+\S+\n$/,
+  )
+})
+
+test('killed under load again and again, it loses nothing acknowledged and signs no other log', async () => {
+  const data = dataFolder()
+  const { random } = testEnvironment()
+  const owner = makeDevice(random)
+  const verifier = await defaultVerifier()
+  const acknowledged = new Set<string>()
+  const heads: Anchor[] = []
+  let genesis: Authored | undefined
+  let key: Uint8Array | undefined
+  let kills = 0
+  let inFlight = 0
+
+  /** The whole log, as somebody who holds every head that was ever shown. */
+  async function readAll(relay: Listening): Promise<LogView> {
+    const space = spaceOf(genesis as Authored)
+    const reader = await connected(relay)
+    reader.open(space, owner)
+    let view = emptyView(space, relay, heads)
+    const present = new Set<string>()
+    let next = 0
+    while (view.head === undefined || view.range.size < view.head.size) {
+      await until(() => reader.syncs.length > next || reader.rejects.length > 0, 'the log')
+      expect(reader.rejects).toEqual([])
+      const advanced = advance(view, (reader.syncs[next++] as (typeof reader.syncs)[number]).batch)
+      await assertChecks(verifier, advanced.checks)
+      view = advanced.view
+      for (const entry of advanced.entries) present.add(toHex(entry.hash))
+    }
+    reader.close()
+    expect([...acknowledged].filter(hash => !present.has(hash))).toEqual([])
+    return view
+  }
+
+  for (let round = 0; round < 5; round++) {
+    const relay = await listening(data)
+    key ??= relay.key
+    expect(relay.key).toEqual(key)
+    if (genesis === undefined) {
+      genesis = authorGenesis(random, owner, relay)
+      const creator = await connected(relay)
+      creator.push(spaceOf(genesis), genesis)
+      await until(() => creator.syncs.length > 0)
+      acknowledged.add(toHex(genesis.hash))
+      creator.close()
+    }
+    const view = await readAll(relay)
+    expect(view.range.size).toBeGreaterThan(round * 2)
+    const space = spaceOf(genesis)
+    const writer = await connected(relay)
+    const opened = writer.open(space, owner, view.range.size)
+    await until(() => writer.syncs.some(sync => sync.ref === opened))
+    // A chain of its own for each round, pushed without waiting, so that a kill finds work under way.
+    owner.chains.clear()
+    const document = `${round + 1}`.repeat(32) as never
+    let pushed = 0
+    const pushOne = () => {
+      writer.push(space, author(random, owner, (genesis as Authored).hash, { document }))
+      pushed++
+    }
+    const killAfter = 3 + round * 4
+    const landed = () => writer.syncs.reduce((sum, { batch }) => sum + batch.entries.length, 0)
+    while (landed() < killAfter) {
+      while (pushed < landed() + 8) pushOne()
+      await new Promise(resolve => setTimeout(resolve, 1))
+    }
+    relay.child.kill('SIGKILL')
+    expect(await relay.exited).toBe('SIGKILL')
+    await until(() => writer.isClosed)
+    expect(writer.rejects).toEqual([])
+    kills++
+    inFlight += pushed - landed()
+    for (const { batch } of writer.syncs) {
+      const { size, root } = parseNote(batch.note).checkpoint
+      heads.push({ size, root })
+    }
+    // Whatever a relay sent is acknowledged.
+    for (const { batch } of writer.syncs) {
+      for (const { header } of batch.entries) acknowledged.add(toHex(entryHash(header)))
+    }
+  }
+  const relay = await listening(data)
+  await readAll(relay)
+  relay.child.kill('SIGTERM')
+  expect(await relay.exited).toBe(0)
+  expect(kills).toBe(5)
+  expect(inFlight).toBeGreaterThan(0)
+}, 60_000)

@@ -1,0 +1,160 @@
+import { describe, expect, it } from 'vitest'
+import { encodeCbor } from '../../src/codec.ts'
+import { decodeInviteLink, encodeInviteLink } from '../../src/crdt/invite-link.ts'
+import { spaceKey } from '../../src/crdt/rows.ts'
+import { decodeSecrets, encodeSecrets } from '../../src/crdt/secrets.ts'
+import type { ReplicaStore, StoreBatch } from '../../src/crdt/store.ts'
+import { memoryStore } from '../../src/crdt/store-memory.ts'
+import type { SpaceId } from '../../src/ids.ts'
+import { Replica } from '../../src/replica.ts'
+import { sendAsMember } from '../helpers/hostile-member.ts'
+import { bytesOf } from '../helpers/log-builder.ts'
+import { type Note, openPair, openWorld, type World } from '../helpers/world.ts'
+
+const HURRY = 0.1
+const WAIT = { timeout: 5000 }
+
+/** Replaces the epoch secrets of a space in a store that is closed. */
+async function swapSecret(store: ReplicaStore, space: SpaceId): Promise<void> {
+  await store.open()
+  const key = spaceKey(space, 'secrets')
+  const secrets = decodeSecrets((await store.get(key)) as Uint8Array)
+  await store.commit({ puts: [[key, encodeSecrets({ ...secrets, epochs: [bytesOf('another')] })]], deletes: [] })
+  await store.close()
+}
+
+async function founded(world: World) {
+  const ann = await world.open('Ann')
+  const space = await ann.createSpace({ name: 'Field notes', timeout: world.patience(5000) })
+  const link = await space.invite({ timeout: world.patience(5000) })
+  return { ann, space, link }
+}
+
+describe('the secret of an epoch', () => {
+  it('is held against the commitment in the log before anything is opened with it (R-EPOCH-3)', async () => {
+    const world = await openWorld({ hurry: HURRY })
+    const first = await world.open('Ann', memoryStore())
+    await first.createSpace({ name: 'first contact', timeout: world.patience(5000) })
+    await first.close()
+
+    const store = memoryStore()
+    const ann = await world.open('Ann', store)
+    const met = await ann.createSpace({ name: 'met', timeout: world.patience(5000) })
+    world.down()
+    const { id } = await ann.createSpace({ name: 'founded offline', timeout: world.patience(5000) })
+    await met.close()
+    await ann.close()
+    await swapSecret(store, id)
+
+    const again = await world.open('Ann', store)
+    const space = await again.openSpace(id)
+    world.up()
+    await expect.poll(() => space.problems.map(({ code }) => code), WAIT).toContain('ERR_KEY')
+    expect(space.status.confirmed.size).toBe(0)
+    await again.close()
+  })
+})
+
+describe('the checkpoint in an invite', () => {
+  it('is signed by the relay that the invite names (R-LINK-3)', async () => {
+    const world = await openWorld({ hurry: HURRY })
+    const { ann, link } = await founded(world)
+    const invite = decodeInviteLink(link)
+    const forged = encodeInviteLink({ ...invite, note: invite.note.with(-9, 65) })
+    const bob = await world.open('Bob')
+    await expect(bob.previewInvite(forged)).rejects.toMatchObject({ code: 'ERR_INVITE' })
+    const elsewhere = encodeInviteLink({ ...invite, relay: { ...invite.relay, key: bytesOf('another key') } })
+    const refused = { code: expect.stringMatching(/^ERR_(INVITE|CHECKPOINT_SIGNATURE)$/) }
+    await expect(bob.joinSpace(elsewhere)).rejects.toMatchObject(refused)
+    expect(await bob.spaces()).toEqual([])
+    await Promise.all([ann.close(), bob.close()])
+  })
+
+  it('must be reproduced by the log that the relay shows (R-LINK-4)', async () => {
+    const world = await openWorld({ hurry: HURRY })
+    const { ann, space, link } = await founded(world)
+    const second = await space.invite({ timeout: world.patience(5000) })
+    // A relay that hides the last entries from the guest: it shows what it signed before them.
+    const { note } = decodeInviteLink(link)
+    world.tamper = message =>
+      message.type === 'sync' ? [{ ...message, batch: { ...message.batch, entries: [], note } }] : [message]
+    const bob = await world.open('Bob')
+    const joining = bob.joinSpace(second, { timeout: world.patience(1500) })
+    await expect(joining).rejects.toMatchObject({ code: 'ERR_TIMEOUT' })
+    const bobSpace = await bob.openSpace(space.id)
+    expect(bobSpace.problems).toMatchObject([{ code: 'ERR_ROLLBACK' }])
+    expect(bobSpace.members()).toEqual([])
+    world.tamper = undefined
+    await bobSpace.sync({ timeout: world.patience(5000) })
+    expect(bobSpace.members()).toHaveLength(2)
+    await Promise.all([ann.close(), bob.close()])
+  })
+})
+
+describe('a join', () => {
+  it('is in the store with its keys before the relay hears of it (R-STORE-3)', async () => {
+    const world = await openWorld({ hurry: HURRY })
+    const { ann, space, link } = await founded(world)
+    const inner = memoryStore()
+    const sizes: number[] = []
+    const store: ReplicaStore = {
+      ...inner,
+      commit: async batch => {
+        if (keepsJoin(batch, space.id)) sizes.push(await world.logSize(space.id))
+        await inner.commit(batch)
+      },
+    }
+    const bob = await world.open('Bob', store)
+    await bob.joinSpace(link, { timeout: world.patience(5000) })
+    // Genesis, invite, and the entries of the directory: but no join when it was kept.
+    expect(sizes).toEqual([2])
+    await Promise.all([ann.close(), bob.close()])
+  })
+})
+
+describe('an invite that has expired', () => {
+  it('is not used by the device that holds it (R-INVITE-5)', async () => {
+    const world = await openWorld({ hurry: HURRY })
+    const { ann, space, link } = await founded(world)
+    const late = { ...world.platform.environment, now: () => decodeInviteLink(link).expires }
+    const store = memoryStore()
+    const bob = await Replica.open({ store, relay: 'ws://relay.test' }, { ...world.platform, environment: late })
+    expect(await bob.previewInvite(link)).toMatchObject({ space: space.id, expired: true, known: false })
+    await expect(bob.joinSpace(link)).rejects.toMatchObject({ code: 'ERR_INVITE' })
+    expect(await bob.spaces()).toEqual([])
+    await Promise.all([ann.close(), bob.close()])
+  })
+})
+
+function keepsJoin({ puts }: StoreBatch, space: SpaceId): boolean {
+  const wanted = new TextDecoder().decode(spaceKey(space, 'secrets'))
+  return puts.some(([key, value]) => {
+    if (new TextDecoder().decode(key) !== wanted) return false
+    const { admission } = decodeSecrets(value)
+    return admission?.type === 'join' && admission.body !== undefined
+  })
+}
+
+describe('what a later build wrote', () => {
+  it('stops sync and nothing else: the replica keeps what it has, and can be written (R-UPGRADE-3)', async () => {
+    const world = await openWorld({ hurry: HURRY })
+    const store = memoryStore()
+    const { ann, bob, annSpace, annNote } = await openPair(world, { bob: store })
+    await bob.close()
+    const { size } = annSpace.status.confirmed
+    // Bob has updated his app; his changes are of a version that Ann's does not know.
+    await sendAsMember(world, store, annSpace.id, annNote.id, () => ({
+      payload: encodeCbor([9, 'whatever']),
+      tagged: new Uint8Array(32),
+    }))
+    await expect.poll(() => annSpace.status.halted?.code, WAIT).toBe('ERR_UPGRADE')
+    annNote.change((doc: Note) => {
+      doc.title = 'still here'
+    })
+    await annNote.saved()
+    expect(annNote.doc().title).toBe('still here')
+    expect(annSpace.status.confirmed.size).toBe(size)
+    expect(annSpace.status.local.pending).toBe(1)
+    await ann.close()
+  })
+})

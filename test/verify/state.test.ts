@@ -1,0 +1,215 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
+import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
+import { sha256 } from '../../src/crypto/hash.ts'
+import { actorIdOf, CONTROL_DOCUMENT, documentIdOf, idBytes } from '../../src/ids.ts'
+import {
+  type ActorRecord,
+  actorsOf,
+  type ControlState,
+  decodeActorRecord,
+  decodeControlState,
+  decodeDocumentRecord,
+  documentsOf,
+  encodeActorRecord,
+  encodeControlState,
+  encodeDocumentRecord,
+  findActor,
+  findDocument,
+  initialState,
+  openActorsOf,
+  type SpaceState,
+  stateKey,
+  stateRoot,
+  withActor,
+} from '../../src/verify/state.ts'
+import { bytesOf, DOCUMENT, LogBuilder, testDevice, verdictOf } from '../helpers/log-builder.ts'
+import { naiveStateRoot } from './naive-state.ts'
+
+const { log, writer } = LogBuilder.withWriter()
+log.append(log.control(log.owner, log.inviteBody(testDevice('guest', 3), 'reader')))
+for (let i = 0; i < 5; i++) log.append(log.changes(writer))
+const SECOND = documentIdOf(bytesOf('second').slice(0, 16))
+log.append(log.changes(log.owner))
+log.append(log.changes(log.owner, { document: SECOND }))
+log.append(log.retire(writer))
+const STATE = log.state as SpaceState
+
+const labelled = (label: string, ...parts: readonly Uint8Array[]): Uint8Array => concat(toUtf8(`${label}\0`), ...parts)
+
+/** The state root as the specification defines it, without the tree that is used for it. */
+function definedRoot(state: SpaceState): Uint8Array {
+  const documents = new Map<string, Uint8Array>()
+  for (const document of documentsOf(state)) {
+    const actors = new Map<string, Uint8Array>()
+    for (const actor of actorsOf(document)) {
+      const record = encodeCbor([
+        idBytes(actor.actor),
+        actor.device,
+        actor.seq,
+        actor.hash,
+        actor.epoch,
+        actor.tag,
+        actor.seenSize,
+        actor.retired ? 1 : 0,
+      ])
+      const key = sha256(labelled('sealog/v1/state-key', idBytes(actor.actor)))
+      actors.set(toHex(key), labelled('sealog/v1/actor-record', record))
+    }
+    const key = sha256(labelled('sealog/v1/state-key', idBytes(document.document)))
+    const record = encodeCbor([idBytes(document.document), document.birthEpoch])
+    documents.set(toHex(key), labelled('sealog/v1/document-record', record, naiveStateRoot(actors)))
+  }
+  const control = sha256(labelled('sealog/v1/control-state', encodeControlState(state.control)))
+  return sha256(labelled('sealog/v1/state', naiveStateRoot(documents), control))
+}
+
+const anActor = (n: number): ActorRecord => ({
+  actor: actorIdOf(bytesOf(`actor ${n}`).slice(0, 16)),
+  device: 2,
+  seq: n,
+  hash: bytesOf(`hash ${n}`),
+  epoch: 0,
+  tag: bytesOf(`tag ${n}`),
+  seenSize: n,
+  retired: false,
+})
+
+describe('the state root (R-STATE-1)', () => {
+  it('is that of the definition, at every size of a log', () => {
+    const again = new LogBuilder()
+    for (const entry of log.entries) {
+      again.append(entry)
+      expect(toHex(stateRoot(again.state as SpaceState))).toBe(toHex(definedRoot(again.state as SpaceState)))
+    }
+    expect(toHex(stateRoot(again.state as SpaceState))).toBe(toHex(stateRoot(STATE)))
+  })
+
+  it('does not depend on the order in which actors came', () => {
+    const records = [1, 2, 3, 4, 5].map(anActor)
+    const fold = (list: readonly ActorRecord[]): SpaceState =>
+      list.reduce((state, record) => withActor(state, DOCUMENT, 0, record), initialState(STATE.control))
+    expect(stateRoot(fold(records))).toEqual(stateRoot(fold(records.toReversed())))
+    expect(stateRoot(fold(records))).not.toEqual(stateRoot(fold(records.slice(1))))
+  })
+
+  it('is another one when any field of any record is', () => {
+    const record = anActor(1)
+    const changes: Partial<ActorRecord>[] = [
+      {},
+      { actor: anActor(2).actor },
+      { device: 3 },
+      { seq: 2 },
+      { hash: bytesOf('x') },
+      { epoch: 1 },
+      { tag: bytesOf('x') },
+      { seenSize: 2 },
+      { retired: true },
+    ]
+    const base = initialState(STATE.control)
+    const roots = changes.map(change => stateRoot(withActor(base, DOCUMENT, 0, { ...record, ...change })))
+    roots.push(stateRoot(base), stateRoot(withActor(base, SECOND, 0, record)))
+    roots.push(stateRoot(withActor(base, DOCUMENT, 1, record)))
+    const { control } = STATE
+    const others: Partial<ControlState>[] = [
+      { space: bytesOf('x') },
+      { relay: { ...control.relay, name: 'x' } },
+      { relay: { ...control.relay, key: bytesOf('x') } },
+      { relay: { ...control.relay, url: 'ws://x' } },
+      { policy: { ...control.policy, maxBodyLength: 1 } },
+      { spaceName: bytesOf('x') },
+      { devices: new Map() },
+      { members: new Map() },
+      { invites: new Map() },
+      { epochs: [] },
+      { count: 9 },
+      { head: bytesOf('x') },
+    ]
+    roots.push(...others.map(change => stateRoot(initialState({ ...control, ...change }))))
+    expect(new Set(roots.map(toHex)).size).toBe(changes.length + 3 + others.length)
+  })
+
+  it('lists the control chain like any other: its actors stand under the control document', () => {
+    const record = findDocument(STATE, CONTROL_DOCUMENT)
+    expect([...actorsOf(record as NonNullable<typeof record>)].map(actor => actor.device).sort()).toEqual([0, 1])
+  })
+})
+
+describe('the rows of a state (R-STATE-2)', () => {
+  it('give back the very same state', () => {
+    let again = initialState(decodeControlState(encodeControlState(STATE.control)))
+    for (const document of documentsOf(STATE)) {
+      const { birthEpoch } = decodeDocumentRecord(encodeDocumentRecord(document))
+      for (const actor of actorsOf(document)) {
+        const record = decodeActorRecord(encodeActorRecord(actor))
+        expect(record).toEqual(actor)
+        again = withActor(again, document.document, birthEpoch, record)
+      }
+    }
+    expect(again.control).toEqual(STATE.control)
+    expect(stateRoot(again)).toEqual(stateRoot(STATE))
+  })
+
+  it('list devices, members and invites in the order of admission', () => {
+    const [, , , , devices, members, invites] = decodeCbor(encodeControlState(STATE.control), 100_000) as Cbor[][]
+    expect(devices?.map(row => (row as Cbor[])[0])).toEqual([0, 1, 2, 3])
+    expect(members).toHaveLength(2)
+    expect(invites?.map(row => (row as Cbor[])[0])).toEqual([3])
+  })
+
+  it('of any other form are refused', async () => {
+    const control = decodeCbor(encodeControlState(STATE.control), 100_000) as Cbor[]
+    const actor = decodeCbor(encodeActorRecord(anActor(1)), 1000) as Cbor[]
+    expect(await verdictOf(() => decodeControlState(encodeCbor(control.slice(1))))).toBe('ERR_MALFORMED')
+    expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(4, [[1]]))))).toBe('ERR_MALFORMED')
+    expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(2, [2, 1]))))).toBe('ERR_UPGRADE')
+    expect(await verdictOf(() => decodeActorRecord(encodeCbor(actor.with(7, 2))))).toBe('ERR_MALFORMED')
+    expect(await verdictOf(() => decodeActorRecord(new Uint8Array(257)))).toBe('ERR_LIMIT')
+    expect(await verdictOf(() => decodeDocumentRecord(encodeCbor([new Uint8Array(15), 0])))).toBe('ERR_MALFORMED')
+  })
+})
+
+describe('the number of open actors of a device (R-ACTOR-3)', () => {
+  it('is what counting gives, whenever it is asked for and whatever comes of the state', () => {
+    const step = fc.record({
+      actor: fc.nat({ max: 5 }),
+      device: fc.nat({ max: 1 }),
+      retired: fc.boolean(),
+      asks: fc.boolean(),
+      goesBack: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), steps => {
+        let state = initialState(STATE.control)
+        let older = state
+        for (const { actor, device, retired, asks, goesBack } of steps) {
+          if (goesBack) [state, older] = [older, state]
+          // An actor is of one device for good.
+          const record = { ...anActor(actor + 10 * device), device, retired }
+          state = withActor(state, DOCUMENT, 0, record)
+          const document = findDocument(state, DOCUMENT) as NonNullable<ReturnType<typeof findDocument>>
+          if (!asks) continue
+          for (const each of [0, 1]) {
+            const counted = [...actorsOf(document)].filter(found => found.device === each && !found.retired).length
+            expect(openActorsOf(document, each)).toBe(counted)
+          }
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+describe('an update', () => {
+  it('leaves the state before it as it was, and shares what it did not change', () => {
+    const before = stateRoot(STATE)
+    const next = withActor(STATE, DOCUMENT, 0, anActor(7))
+    expect(stateRoot(STATE)).toEqual(before)
+    expect(next.control).toBe(STATE.control)
+    expect(findDocument(next, SECOND)).toBe(findDocument(STATE, SECOND))
+    const record = findDocument(next, DOCUMENT) as NonNullable<ReturnType<typeof findDocument>>
+    expect(findActor(record, anActor(7).actor)).toEqual(anActor(7))
+    expect(stateKey(DOCUMENT)).toEqual(sha256(labelled('sealog/v1/state-key', idBytes(DOCUMENT))))
+  })
+})
