@@ -1,10 +1,10 @@
 import { fileURLToPath } from 'node:url'
-import { defineConfig } from 'vitest/config'
+import type { ViteUserConfig } from 'vitest/config'
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 // Tests run from source: the packages' own names lead to src, so that nothing has to be built first.
-export default defineConfig({
+const config: ViteUserConfig = {
   resolve: {
     alias: [
       { find: /^sealog$/, replacement: source('./src/index.ts') },
@@ -20,4 +20,6 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 20_000,
   },
-})
+}
+
+export default config

@@ -8,7 +8,7 @@ const PAGE = 'docs/protocol.md'
 const CITING = ['src', 'relay-server/src', 'test', 'relay-server/test', 'examples', 'bench', 'e2e']
 const ID = /\bR-[A-Z]+-[0-9]+\b/g
 const DEFINITION = /^- \*\*(R-[A-Z]+-[0-9]+)\*\* (.*)$/
-const TABLE = /(<!-- rules -->\n)[^]*(<!-- \/rules -->)/
+const TABLE = /(<!-- rules -->\n)[\s\S]*(<!-- \/rules -->)/
 
 function filesIn(folder) {
   let names

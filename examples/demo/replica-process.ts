@@ -8,7 +8,6 @@ import type { Call, FromReplica, Journal, Note, ReplicaCommands, ReplicaEvent } 
 
 /** Keys that are typed before incoming messages and the disk get their turn. */
 const KEYS_AT_A_TIME = 32
-const CLAMPED_KEYS_AT_A_TIME = 8
 /** Longest wait for the relay in any one command, in milliseconds. */
 const TIMEOUT = 60_000
 
@@ -62,7 +61,7 @@ const commands: ReplicaCommands = {
       const from = Math.min(position, length)
       const removed = Math.min(deleted, length - from)
       note.change(doc => Automerge.splice(doc, ['text'], from, removed, inserted))
-      if (i % CLAMPED_KEYS_AT_A_TIME === 0) await nextTurn()
+      if (i % KEYS_AT_A_TIME === 0) await nextTurn()
     }
     await note.saved()
     unsubscribe()

@@ -11,7 +11,7 @@ type Victim = 'relay' | 'replica'
 /** Who is killed, round by round; in the last one both at once. */
 const ROUNDS: readonly (readonly Victim[])[] = [['relay'], ['replica'], ['relay'], ['replica'], ['relay', 'replica']]
 /** Durable edits that a round sees before somebody dies. */
-const EDITS_PER_ROUND = 60
+const EDITS_PER_ROUND = 50
 /** How long the dead stay dead while the others write on, in milliseconds. */
 const DOWNTIME = 150
 /** Longest wait for a moment with work in flight, in milliseconds. */

@@ -117,7 +117,7 @@ export function rebuildAt(doc: AnyDoc, heads: Automerge.Heads, actor: ActorId): 
 }
 
 /** Is `hash` in the document, as the change `seq` of `actor`? */
-export function isTip(doc: AnyDoc, actor: ActorId | undefined, tip: ChangeTip): boolean {
+function isTip(doc: AnyDoc, actor: ActorId | undefined, tip: ChangeTip): boolean {
   const meta = Automerge.getBackend(doc).getChangeMetaByHash(toHex(tip.hash))
   return meta !== null && meta.actor === actor && meta.seq === tip.seq
 }
@@ -168,7 +168,7 @@ export function compactRows(actor: ActorId, files: readonly FileRow[]): Compacte
   return compacted
 }
 
-export function sameHeads(a: Automerge.Heads, b: Automerge.Heads): boolean {
+function sameHeads(a: Automerge.Heads, b: Automerge.Heads): boolean {
   return a.length === b.length && a.every(head => b.includes(head))
 }
 

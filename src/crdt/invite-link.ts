@@ -29,7 +29,7 @@ const VERSION = 1
 const MAX_LINK_LENGTH = 8192
 /** So that its key fits into a store (512 bytes) as well. */
 const MAX_ADDRESS_LENGTH = 500
-export const BARE_SCHEME = 'sealog:'
+const BARE_SCHEME = 'sealog:'
 
 /** @param base address of the app, to which the invite is added as a fragment; default: the bare `sealog:` form */
 export function encodeInviteLink(invite: Invite, base: string = BARE_SCHEME): string {

@@ -30,7 +30,7 @@ export function newDevice(random: Random): DeviceSecrets {
 }
 
 /** The public half of a device, with its proof of possession for this space. */
-export function deviceKeysOf(secrets: DeviceSecrets, space: Uint8Array): DeviceKeys {
+function deviceKeysOf(secrets: DeviceSecrets, space: Uint8Array): DeviceKeys {
   const signing = publicKeyOf(secrets.signing)
   const kem = kemPublicKeyOf(secrets.kem)
   return { signing, kem, possession: signSync(secrets.signing, possessionInput(space, signing, kem)) }

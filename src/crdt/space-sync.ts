@@ -88,15 +88,18 @@ export class SpaceSync {
   #provisionalRefused = false
   #inFlight: InFlight | undefined
   #pumping = false
-  #blockedUntil = 0
+  /** A push was refused: nothing is sent before the next `#pumpIn`. */
+  #blocked = false
   #cancelPump: (() => void) | undefined
+  /** Documents whose problem is shown until they got through. */
+  readonly #refused = new Set<DocumentId>()
   #cancelHeld: () => void = () => {}
   #staleInARow = 0
   readonly #controls: ControlRequest[] = []
   /** Documents whose own chain is closed: own changes have yet to be carried over. */
   readonly #retired = new Set<DocumentId>()
-  /** Documents that cannot be sent as they are, and until when the others go without them. */
-  readonly #held = new Map<DocumentId, number>()
+  /** Documents that cannot be sent as they are: the others go without them for a while. */
+  readonly #held = new Set<DocumentId>()
 
   constructor(options: SpaceSyncOptions) {
     this.#options = options
@@ -216,10 +219,15 @@ export class SpaceSync {
 
   /** Something may be ready to go: it does soon, together with what else comes until then. */
   push(): void {
-    if (this.#cancelPump !== undefined || this.#closed) return
-    const delay = Math.max(GATHER, this.#blockedUntil - this.#options.environment.now())
+    if (this.#cancelPump === undefined) this.#pumpIn(GATHER)
+  }
+
+  #pumpIn(delay: number): void {
+    this.#cancelPump?.()
+    if (this.#closed) return
     this.#cancelPump = this.#options.environment.schedule(delay, () => {
       this.#cancelPump = undefined
+      this.#blocked = false
       this.#pump()
     })
   }
@@ -311,9 +319,10 @@ export class SpaceSync {
   #clearPush(): void {
     const { documents, problems } = this.#options
     if (this.isSettled) problems.clear('push')
-    for (const document of this.#held.keys()) {
+    for (const document of this.#refused) {
       const core = documents.core(document)
       if (core !== undefined && hasPending({ view: this.#view }, documents, core)) continue
+      this.#refused.delete(document)
       this.#held.delete(document)
       problems.clear(`push/${document}`)
     }
@@ -417,7 +426,7 @@ export class SpaceSync {
 
   #pump(): void {
     if (this.#pumping || this.#closed || !this.isCurrent || this.#inFlight !== undefined) return
-    if (this.#options.environment.now() < this.#blockedUntil) return this.push()
+    if (this.#blocked) return
     this.#pumping = true
     this.#channel.enqueue(async () => {
       try {
@@ -435,7 +444,7 @@ export class SpaceSync {
     const context = this.#sealContext()
     if (context === undefined) throw new SealogError('ERR_INVITE', 'the log admits this device no more')
     const plan = await planPush(context, this.#options.documents, this.#controls, {
-      isHeld: document => this.#isHeld(document),
+      isHeld: document => this.#held.has(document),
       onUnsendable: (document, error) => this.#hold(document, error),
     })
     if (plan.entries.length === 0 || over()) return
@@ -498,26 +507,22 @@ export class SpaceSync {
       return this.#channel.fault(error)
     }
     const delay = isStale || isItsOwnFault ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
-    this.#blockedUntil = environment.now() + retryDelay(environment, delay, error)
+    this.#blocked = true
+    this.#pumpIn(retryDelay(environment, delay, error))
     this.#options.onUpdate()
-    this.push()
   }
 
   /** What is to be sent of one document is refused as it is: the others go on without it for a while. */
   #hold(document: DocumentId, { code, message }: SealogError): void {
     const { environment, problems } = this.#options
     problems.add(`push/${document}`, { code, message, since: environment.now(), document })
-    this.#held.set(document, environment.now() + RETRY_LATE)
+    this.#held.add(document)
+    this.#refused.add(document)
     this.#cancelHeld()
-    this.#cancelHeld = environment.schedule(RETRY_LATE, () => this.push())
-  }
-
-  #isHeld(document: DocumentId): boolean {
-    const until = this.#held.get(document)
-    if (until === undefined) return false
-    if (until > this.#options.environment.now()) return true
-    this.#held.delete(document)
-    return false
+    this.#cancelHeld = environment.schedule(RETRY_LATE, () => {
+      this.#held.clear()
+      this.push()
+    })
   }
 }
 

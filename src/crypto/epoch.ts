@@ -8,7 +8,7 @@ import { hkdf, uint64 } from './kdf.ts'
 /** S_e and everything that follows from it have 32 bytes. */
 export const SECRET_LENGTH = 32
 /** nonce ‖ sealed secret. */
-export const LINK_LENGTH: number = NONCE_LENGTH + SECRET_LENGTH + TAG_LENGTH
+const LINK_LENGTH: number = NONCE_LENGTH + SECRET_LENGTH + TAG_LENGTH
 
 /** What the control entry that starts an epoch says in clear about its secrets (DESIGN §7). 32 bytes each. */
 export interface EpochCommitments {
@@ -54,7 +54,7 @@ export function deriveEpoch(secret: Uint8Array): EpochKeys {
 }
 
 /** @param readSecret R_e, 32 bytes @returns 32 bytes @throws TypeError */
-export function readCommitOf(readSecret: Uint8Array): Uint8Array {
+function readCommitOf(readSecret: Uint8Array): Uint8Array {
   assertBytes(readSecret, 'readSecret', SECRET_LENGTH)
   return hkdf(readSecret, 'sealog/v1/read-commit', [], SECRET_LENGTH)
 }

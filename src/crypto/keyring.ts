@@ -10,7 +10,7 @@ import { hkdf, hmacSha256, type Label, uint64 } from './kdf.ts'
 import { pad, padBlocks, unpad, unpadBlocks } from './padding.ts'
 
 /** Longest name of a space, member or device, in bytes of UTF-8. */
-export const LABEL_LIMIT = 256
+const LABEL_LIMIT = 256
 const FRESH_LENGTH = 32
 const SMALLEST_SEALED = NONCE_LENGTH + 32 + 16
 

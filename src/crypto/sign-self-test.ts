@@ -14,7 +14,7 @@ export interface EdgeCase {
 
 export const SELF_TEST_MESSAGE: Uint8Array = toUtf8('sealog self-test')
 /** The secret of the key in most of the cases: what a hostile member could do with its own key. */
-export const SELF_TEST_SEED: Uint8Array = fromHex('5c9a971847ce1a3c69999e61c1143ab70096440577365c35e247ee343ab76efe')
+const SELF_TEST_SEED: Uint8Array = fromHex('5c9a971847ce1a3c69999e61c1143ab70096440577365c35e247ee343ab76efe')
 
 const KEY = '1e90b19016beadaa2aa92d2a0721684d748f1439997e3a9f83034762e95a450d'
 const GOOD_R = '8bf69332f9d3aa4b4d8026cd1e082365ac6af38361c0cb303016c2e6cb4ae2fb'

@@ -8,11 +8,11 @@ import { hkdf, uint64 } from './kdf.ts'
 import { assertValidKemKey } from './kem-key.ts'
 
 /** The secret of an X-Wing key pair is the seed it grows from. */
-export const KEM_SEED_LENGTH = 32
-export const KEM_CIPHERTEXT_LENGTH = 1120
-export const KEM_COINS_LENGTH = 64
+const KEM_SEED_LENGTH = 32
+const KEM_CIPHERTEXT_LENGTH = 1120
+const KEM_COINS_LENGTH = 64
 /** KEM ciphertext ‖ sealed secret. */
-export const WRAP_LENGTH: number = KEM_CIPHERTEXT_LENGTH + SECRET_LENGTH + TAG_LENGTH
+const WRAP_LENGTH: number = KEM_CIPHERTEXT_LENGTH + SECRET_LENGTH + TAG_LENGTH
 
 /** X-Wing (draft-connolly-cfrg-xwing-kem §5.2). @param seed 32 bytes @returns 1,216 bytes @throws TypeError */
 export function kemPublicKeyOf(seed: Uint8Array): Uint8Array {

@@ -58,6 +58,8 @@ export class RelayClient {
   #session: Session | undefined
   #state: ConnectionState = 'offline'
   #attempts = 0
+  /** The last connection was given up for what came over it. */
+  #wasUseless = false
   #nextRef = 1
   #closed = false
   /** For the next attempt. */
@@ -220,7 +222,8 @@ export class RelayClient {
   #up(session: Session): void {
     this.#cancelTimer()
     this.#session = session
-    this.#attempts = 0
+    // A relay whose frames were of no use last time has yet to show that it is well.
+    if (!this.#wasUseless) this.#attempts = 0
     this.#setState('online', undefined)
     for (const events of [...this.#channels.values()]) events.onUp(session)
   }
@@ -228,6 +231,7 @@ export class RelayClient {
   #drop(cause: SealogError | undefined): void {
     this.#cancelTimer()
     this.#waiting = false
+    this.#wasUseless = cause !== undefined && cause.code !== 'ERR_OFFLINE'
     const connection = this.#connection
     const wasUp = this.#session !== undefined
     this.#connection = undefined

@@ -9,7 +9,6 @@ import { DEFAULT_LIMITS } from '../../src/crdt/guard/rules.ts'
 import { hasCode } from '../../src/errors.ts'
 
 export type Doc = Automerge.Doc<Record<string, unknown>>
-export type Draft = Record<string, never>
 
 export const ACTOR_A: string = 'a1'.repeat(16)
 export const ACTOR_B: string = 'b2'.repeat(16)

@@ -96,7 +96,7 @@ export class LogBuilder {
   readonly #states: (SpaceState | undefined)[] = [undefined]
   #bodies = 0
 
-  constructor({ relaySeed = RELAY_SEED, relayName = RELAY_NAME } = {}) {
+  constructor({ relaySeed = RELAY_SEED, relayName = RELAY_NAME }: { relaySeed?: Uint8Array; relayName?: string } = {}) {
     this.#relaySeed = relaySeed
     this.relay = { name: relayName, key: publicKeyOf(relaySeed) }
     this.owner = testDevice('owner', 0)

@@ -8,7 +8,7 @@ const SHARED = resolve(PROJECT, process.env.SEALOG_SHARED ?? '../shared')
 const REQUIRED = (process.env.SEALOG_REQUIRE ?? '').split(',').includes('shared')
 
 /** Where a file of the shared data is, or undefined where this machine does not have it. It is read in place. */
-export function sharedPath(...parts: readonly string[]): string | undefined {
+function sharedPath(...parts: readonly string[]): string | undefined {
   const path = resolve(SHARED, ...parts)
   return existsSync(path) ? path : undefined
 }
