@@ -9,7 +9,7 @@ import { ended, tieToThisProcess } from './ending.ts'
 
 const HOST = '127.0.0.1'
 /** How long the relay may take to answer, in milliseconds. */
-const PATIENCE = 15_000
+const PATIENCE = 30_000
 
 /** The relay of the package `sealog-relay`, as a process that can be killed and started again on the same data. */
 export class RelayProcess {

@@ -9,7 +9,7 @@ import type { Call, FromReplica, Journal, Note, ReplicaCommands, ReplicaEvent } 
 /** Keys that are typed before incoming messages and the disk get their turn. */
 const KEYS_AT_A_TIME = 32
 /** Longest wait for the relay in any one command, in milliseconds. */
-const TIMEOUT = 60_000
+const TIMEOUT = 120_000
 
 let store: ReplicaStore
 let replica: Replica

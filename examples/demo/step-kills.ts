@@ -15,7 +15,7 @@ const EDITS_PER_ROUND = 50
 /** How long the dead stay dead while the others write on, in milliseconds. */
 const DOWNTIME = 150
 /** Longest wait for a moment with work in flight, in milliseconds. */
-const PATIENCE = 20_000
+const PATIENCE = 60_000
 
 export interface Survived {
   readonly document: string

@@ -6,7 +6,7 @@ import { sameHeads } from './step-write.ts'
 import type { Tampering } from './wire.ts'
 
 /** An attack that nobody noticed by then counts as one that succeeded, in milliseconds. */
-const PATIENCE = 10_000
+const PATIENCE = 20_000
 
 export type Attack = 'bitFlip' | 'bitFlipBody' | 'bitFlipSignature' | 'swap' | 'drop' | 'rollback'
 
