@@ -1,6 +1,5 @@
 // The demonstration: two devices write real documents through a relay that they need not trust.
 import { rmSync } from 'node:fs'
-
 import { chooseHistories, type Histories } from './histories.ts'
 import { type DemoOptions, readOptions, USAGE } from './options.ts'
 import { brokenPromises, type Findings, toJson } from './report.ts'

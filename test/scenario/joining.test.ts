@@ -1,3 +1,4 @@
+import { type LoopbackRelay, loopbackRelay } from 'sealog-relay/testing'
 import { describe, expect, it } from 'vitest'
 import { encodeCbor } from '../../src/codec.ts'
 import { decodeInviteLink, encodeInviteLink } from '../../src/crdt/invite-link.ts'
@@ -5,11 +6,20 @@ import { spaceKey } from '../../src/crdt/rows.ts'
 import { decodeSecrets, encodeSecrets } from '../../src/crdt/secrets.ts'
 import type { ReplicaStore, StoreBatch } from '../../src/crdt/store.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
+import { signSync } from '../../src/crypto/sign.ts'
+import { defaultVerifier, nobleSigningKey } from '../../src/crypto/sign-backend.ts'
+import { platformEnvironment } from '../../src/environment-platform.ts'
 import type { SpaceId } from '../../src/ids.ts'
+import { decodeRelayMessage, encodeMessage, type Sync } from '../../src/relay/messages.ts'
+import type { Transport } from '../../src/relay/transport.ts'
 import { Replica } from '../../src/replica.ts'
-import { sendAsMember } from '../helpers/hostile-member.ts'
-import { bytesOf } from '../helpers/log-builder.ts'
-import { type Note, openPair, openWorld, type World } from '../helpers/world.ts'
+import { encodeNote, encodeNoteText, parseNote } from '../../src/verify/checkpoint.ts'
+import { appendLeaves, emptyRange, rootOf } from '../../src/verify/compact-range.ts'
+import { entryHash } from '../../src/verify/entry.ts'
+import { noteKeyHash } from '../../src/verify/note-key.ts'
+import { initializeAutomerge } from '../helpers/automerge.ts'
+import { bytesOf, RELAY_SEED } from '../helpers/log-builder.ts'
+import { type Note, openWorld, type World } from '../helpers/world.ts'
 
 const HURRY = 0.1
 const WAIT = { timeout: 5000 }
@@ -137,24 +147,62 @@ function keepsJoin({ puts }: StoreBatch, space: SpaceId): boolean {
 
 describe('what a later build wrote', () => {
   it('stops sync and nothing else: the replica keeps what it has, and can be written (R-UPGRADE-3)', async () => {
-    const world = await openWorld({ hurry: HURRY })
-    const store = memoryStore()
-    const { ann, bob, annSpace, annNote } = await openPair(world, { bob: store })
-    await bob.close()
-    const { size } = annSpace.status.confirmed
-    // Bob has updated his app; his changes are of a version that Ann's does not know.
-    await sendAsMember(world, store, annSpace.id, annNote.id, () => ({
-      payload: encodeCbor([9, 'whatever']),
-      tagged: new Uint8Array(32),
-    }))
-    await expect.poll(() => annSpace.status.halted?.code, WAIT).toBe('ERR_UPGRADE')
-    annNote.change((doc: Note) => {
+    await initializeAutomerge()
+    const environment = platformEnvironment()
+    const relay = loopbackRelay({ environment, signingKey: nobleSigningKey(RELAY_SEED) })
+    const { transport, update } = laterRelay(relay)
+    const platform = { transport, environment, verifier: await defaultVerifier() }
+    const ann = await Replica.open({ store: memoryStore(), relay: 'ws://relay.test' }, platform)
+    const space = await ann.createSpace({ timeout: 5000 })
+    const note = await space.createDocument<Note>({ title: 'Day 1', body: '' })
+    await space.sync({ timeout: 5000 })
+    const { size } = space.status.confirmed
+    update()
+    relay.cut()
+    await expect.poll(() => space.status.halted?.code, WAIT).toBe('ERR_UPGRADE')
+    note.change(doc => {
       doc.title = 'still here'
     })
-    await annNote.saved()
-    expect(annNote.doc().title).toBe('still here')
-    expect(annSpace.status.confirmed.size).toBe(size)
-    expect(annSpace.status.local.pending).toBe(1)
+    await note.saved()
+    expect(note.doc().title).toBe('still here')
+    expect(space.status.confirmed.size).toBe(size)
+    expect(space.status.local.pending).toBe(1)
     await ann.close()
   })
 })
+
+/** From `update` on, the log goes on with an entry of a later version, and the relay has signed it. */
+function laterRelay(relay: LoopbackRelay): { readonly transport: Transport; update(): void } {
+  const leaves: Uint8Array[] = []
+  let isLater = false
+  function seen(message: Sync): Sync {
+    const { batch, space } = message
+    for (const [i, { header }] of batch.entries.entries()) leaves[batch.from + i] = entryHash(header)
+    if (!isLater) return message
+    const header = encodeCbor([2, 'whatever'])
+    const range = appendLeaves(emptyRange, [...leaves, entryHash(header)])
+    const { origin, time } = parseNote(batch.note).checkpoint
+    const checkpoint = { origin, size: range.size, root: rootOf(range), stateRoot: bytesOf('later state'), time }
+    const signature = signSync(RELAY_SEED, encodeNoteText(checkpoint))
+    const note = encodeNote(checkpoint, [{ name: origin, keyHash: noteKeyHash(origin, relay.key), signature }])
+    const entries = [...batch.entries, { header, signature: undefined, body: undefined }]
+    return { type: 'sync', ref: message.ref, space, batch: { ...batch, entries, note, consistency: [] } }
+  }
+  const transport: Transport = {
+    connect: (url, events) =>
+      relay.connect(url, {
+        onOpen: () => events.onOpen(),
+        onClose: cause => events.onClose(cause),
+        onFrame: frame => {
+          const message = decodeRelayMessage(frame)
+          events.onFrame(message.type === 'sync' ? encodeMessage(seen(message)) : frame)
+        },
+      }),
+  }
+  return {
+    transport,
+    update: () => {
+      isLater = true
+    },
+  }
+}

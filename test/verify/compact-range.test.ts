@@ -50,7 +50,7 @@ describe('decoding a range', () => {
     ['more hashes than the size has set bits', [4, [hash, hash]]],
     ['a hash of 31 bytes', [1, [hash.slice(1)]]],
     ['text for a hash', [1, ['x'.repeat(32)]]],
-    ['a negative size', [-1, [hash]]],
+    ['a negative size', concat(Uint8Array.of(0x82, 0x20, 0x81, 0x58, 0x20), hash)],
     ['a missing list', [1]],
     ['no array', 7],
     ['trailing bytes', concat(encodeCbor([1, [hash]]), Uint8Array.of(0))],

@@ -180,6 +180,9 @@ describe('the chain of an actor', () => {
 describe('what the author had seen', () => {
   it('lies before the entry, and never shrinks in a chain (R-SEEN-1)', async () => {
     expect(await judge(log.changes(writer, { seenSize: SIZE + 1 }))).toBe('ERR_INVALID_ENTRY seen')
+    // Whatever root is handed in for a size that there is not.
+    const future = log.changes(writer, { seenSize: SIZE + 1, seenRoot: bytesOf('future') })
+    expect(await verdictOf(() => log.judge(future, { seenRoot: bytesOf('future') }))).toBe('ERR_INVALID_ENTRY seen')
     expect(await judge(log.changes(writer, { seenSize: first.decoded.seenSize }))).toBe('accepted')
     expect(await judge(log.changes(writer, { seenSize: first.decoded.seenSize - 1 }))).toBe('ERR_INVALID_ENTRY seen')
   })
