@@ -56,7 +56,10 @@ async function beginSession(path: string, maxBytes: number | undefined): Promise
   let db: SqliteDatabase | undefined
   try {
     createPrivately(path)
+    const isNew = statSync(path).size === 0
     db = new Database(path, { timeout: 0, fileMustExist: true })
+    // To be settled before the first table: what compaction frees goes back to the file system.
+    if (isNew) db.pragma('auto_vacuum = INCREMENTAL')
     prepare(db)
     if (maxBytes !== undefined) limitSize(db, maxBytes)
     return session(db)
@@ -191,7 +194,15 @@ function session(db: SqliteDatabase): StoreSession {
         syncAs(batch.durability)
         write(batch)
       }),
-    close: async () => void db.close(),
+    close: async () => {
+      try {
+        if (failure === undefined) db.pragma('incremental_vacuum')
+      } catch {
+        // A file that is larger than it needs to be is no reason to fail.
+      } finally {
+        db.close()
+      }
+    },
   }
 }
 

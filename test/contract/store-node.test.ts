@@ -192,6 +192,22 @@ test('wrong arguments are TypeErrors that name them', () => {
   }
 })
 
+test('gives room that was freed back to the file system when it is closed', async () => {
+  const file = join(testFolder(), 'shrinking.db')
+  const store = await opened(file)
+  const puts = Array.from({ length: 300 }, (_, i): [Uint8Array, Uint8Array] => [
+    Uint8Array.of(i >> 8, i & 255),
+    new Uint8Array(4000).fill(i),
+  ])
+  await store.commit({ puts, deletes: [] })
+  await store.close()
+  const full = statSync(file).size
+  const again = await opened(file)
+  await again.commit({ puts: [], deletes: puts.slice(10).map(([key]) => key) })
+  await again.close()
+  expect(statSync(file).size).toBeLessThan(full / 5)
+})
+
 async function opened(file: string, maxBytes?: number): Promise<ReplicaStore> {
   const store = nodeStore(file, maxBytes === undefined ? {} : { maxBytes })
   await store.open()
