@@ -1,4 +1,3 @@
-import { equalBytes } from './bytes.ts'
 import { decodeInviteLink, type Invite, inviteKeys, isRelayAddress } from './crdt/invite-link.ts'
 import { genesisBody, newDevice } from './crdt/membership.ts'
 import {
@@ -26,7 +25,7 @@ import type { Transport } from './relay/transport.ts'
 import { Space } from './space.ts'
 import { type Note, parseNote, relaySignature } from './verify/checkpoint.ts'
 import type { Role } from './verify/control.ts'
-import { type Anchor, emptyView, type LogView, type PinnedRelay } from './verify/log.ts'
+import { type Anchor, emptyView, type LogView, type PinnedRelay, sameRelay } from './verify/log.ts'
 import { assertWaitOptions, type WaitOptions, withLimits } from './waiting.ts'
 
 /** A relay by its address; with name and key where they are known beforehand, so that first contact needs no trust. */
@@ -388,7 +387,10 @@ export class Replica {
     const stored = await store.get(relayKey(url))
     const existing = this.#clients.get(url)
     // An invite that named a wrong relay must not spoil the address for a good one.
-    const isSpoilt = existing?.isIdleClaim === true && known !== undefined && !sameRelay(existing.pinned, known)
+    const isSpoilt =
+      existing?.isIdleClaim === true &&
+      known !== undefined &&
+      !(existing.pinned !== undefined && sameRelay(existing.pinned, known))
     if (existing !== undefined && !isSpoilt) return existing
     existing?.close()
     const client: RelayClient = new RelayClient({
@@ -421,10 +423,6 @@ export class Replica {
 
 function urlOf(relay: RelayAddress): string {
   return typeof relay === 'string' ? relay : relay.url
-}
-
-function sameRelay(a: PinnedRelay | undefined, b: PinnedRelay): boolean {
-  return a?.name === b.name && equalBytes(a.key, b.key)
 }
 
 function identityOf(relay: RelayAddress): PinnedRelay | undefined {

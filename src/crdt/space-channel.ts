@@ -1,4 +1,4 @@
-import { concat, equalBytes } from '../bytes.ts'
+import { concat } from '../bytes.ts'
 import type { SigningKey } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
@@ -7,7 +7,7 @@ import { authenticationInput } from '../relay/authentication.ts'
 import { type RelayClient, retryDelay, type Session } from '../relay/client.ts'
 import type { BodyPart, PushEntry, Received, Reject, ReplicaMessage, Sync } from '../relay/messages.ts'
 import { decodeHeader, INLINE_BODY_LENGTH, MAX_BODY_LENGTH } from '../verify/entry.ts'
-import type { Batch, BatchEntry, PinnedRelay } from '../verify/log.ts'
+import { type Batch, type BatchEntry, type PinnedRelay, sameRelay } from '../verify/log.ts'
 
 /** Delay before a space is opened again after something did not verify, in milliseconds; doubles up to the last. */
 const FIRST_RETRY = 200
@@ -339,10 +339,6 @@ export class SpaceChannel {
       this.#options.client.reconnect(new SealogError('ERR_OFFLINE', 'the relay no longer answers'))
     })
   }
-}
-
-function sameRelay(a: PinnedRelay, b: PinnedRelay): boolean {
-  return a.name === b.name && equalBytes(a.key, b.key)
 }
 
 /** Length of a body that has to be fetched; 0 for others, and for headers that `advance` will not take anyway. */

@@ -1,8 +1,7 @@
-import { equalBytes } from '../bytes.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
-import type { PinnedRelay } from '../verify/log.ts'
+import { type PinnedRelay, sameRelay } from '../verify/log.ts'
 import {
   decodeRelayMessage,
   encodeMessage,
@@ -193,7 +192,7 @@ export class RelayClient {
       throw new SealogError('ERR_UPGRADE', `protocol version ${welcome.version}`)
     const relay: PinnedRelay = { name: welcome.name, key: welcome.key }
     const pinned = this.#pinned
-    if (pinned !== undefined && (pinned.name !== relay.name || !equalBytes(pinned.key, relay.key))) {
+    if (pinned !== undefined && !sameRelay(pinned, relay)) {
       throw new SealogError('ERR_RELAY_IDENTITY', 'the relay is not the one that was pinned', {
         details: { expected: pinned.name, actual: relay.name },
       })

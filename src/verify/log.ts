@@ -18,6 +18,11 @@ export interface PinnedRelay {
   readonly key: Uint8Array
 }
 
+/** Is it the same relay: by its name and its key, wherever it was met? */
+export function sameRelay(a: PinnedRelay, b: PinnedRelay): boolean {
+  return a.name === b.name && equalBytes(a.key, b.key)
+}
+
 /** A log prefix that is known to be the one log: any batch that passes its size must reproduce its root. */
 export interface Anchor {
   readonly size: number
@@ -368,7 +373,7 @@ function checkGenesis(view: LogView, hash: Uint8Array): void {
 
 /** The space is the relay's that it was founded with: a copy of its log at another relay is a fork. */
 function checkRelay({ relay }: LogView, named: PinnedRelay): void {
-  if (named.name === relay.name && equalBytes(named.key, relay.key)) return
+  if (sameRelay(named, relay)) return
   throw new SealogError('ERR_RELAY_IDENTITY', 'the genesis names another relay', {
     details: { index: 0, expected: relay.name, actual: named.name },
   })
