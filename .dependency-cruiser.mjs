@@ -6,7 +6,7 @@ const entries = '^src/(index|slim|node|react|verify|protocol|testing)\\.ts$'
 const secrets = '^src/crypto/(aead|kdf|wrap|epoch|keyring|padding)\\.ts$'
 /** The parts of crypto that work on public bytes only. */
 const publicCrypto = '^src/crypto/(hash|sign|kem-key)\\.ts$'
-const node = '^src/(node|(crdt|relay)/.*-node)\\.ts$'
+const node = '^src/(node|(crdt|relay|cli)/.*-node)\\.ts$'
 const automerge = 'node_modules/@automerge/'
 const automergeSlim = '/dist/mjs/entrypoints/slim\\.js$'
 const automergeWasm = '(/dist/automerge\\.wasm|/automerge_wasm_bg_base64\\.js)$'
@@ -46,6 +46,12 @@ const layers = [
     { path: '^src/', pathNot: [base, '^src/(crypto|verify|relay|crdt)/'] },
   ),
   rule(
+    'cli-imports-verify',
+    'The command judges what anybody may have sent: it stands on verify, like an auditor.',
+    { path: '^src/cli/' },
+    { path: '^src/', pathNot: [base, publicCrypto, '^src/(verify|cli)/'] },
+  ),
+  rule(
     'nothing-imports-entry-points',
     'Entry points re-export; code inside imports the file that it means.',
     { path: '^src/', pathNot: entries },
@@ -70,13 +76,13 @@ const blindness = [
   rule(
     'verifiers-hold-no-secrets',
     'What relays and auditors run must not reach code that could open content, at any distance.',
-    { path: ['^src/(verify|relay)/', '^src/(verify|protocol)\\.ts$', '^relay-server/src/'] },
+    { path: ['^src/(verify|relay|cli)/', '^src/(verify|protocol)\\.ts$', '^relay-server/src/'] },
     { path: [secrets, '^src/crdt/'], reachable: true },
   ),
   rule(
     'verifiers-load-no-automerge',
     'What relays and auditors run must not reach Automerge, at any distance.',
-    { path: ['^src/(verify|relay)/', '^src/(verify|protocol)\\.ts$', '^relay-server/src/'] },
+    { path: ['^src/(verify|relay|cli)/', '^src/(verify|protocol)\\.ts$', '^relay-server/src/'] },
     { path: automerge, reachable: true },
   ),
 ]

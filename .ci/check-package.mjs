@@ -1,5 +1,6 @@
 // Packs both packages, installs the tarballs in a folder outside the project as a user would, and imports every entry
 // point there: each must load, and loading must do nothing.
+import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -61,7 +62,9 @@ function install(folder, tarballs) {
   run('npm', ['install', ...flags], { cwd: folder })
   const native = 'node_modules/better-sqlite3/build'
   cpSync(join(PROJECT, native), join(folder, native), { recursive: true })
-  if (!existsSync(join(folder, 'node_modules/.bin/sealog-relay'))) fail('the command sealog-relay is not installed')
+  for (const command of ['sealog', 'sealog-relay']) {
+    if (!existsSync(join(folder, 'node_modules/.bin', command))) fail(`the command ${command} is not installed`)
+  }
 }
 
 function entryPoints() {
@@ -79,6 +82,28 @@ function importQuietly(folder, entry) {
   const report = stdout + stderr
   if (report !== 'quiet\n') fail(`import '${entry}' is not without effect: ${report}`)
   if (readdirSync(folder).length !== before.length) fail(`import '${entry}' leaves files behind`)
+}
+
+/** Does the installed command judge, with its exit status as documented? */
+function judge(folder) {
+  const hash = (...parts) => createHash('sha256').update(Buffer.concat(parts)).digest()
+  const [leaf, sibling] = ['a', 'b'].map(text => hash(Buffer.from([0]), Buffer.from(text)))
+  const root = hash(Buffer.from([1]), leaf, sibling)
+  const proof = { type: 'inclusion', index: 0, size: 2, leaf: leaf.toString('hex'), proof: [sibling.toString('hex')] }
+  const cases = [
+    [0, JSON.stringify({ ...proof, root: root.toString('hex') })],
+    [1, JSON.stringify({ ...proof, root: leaf.toString('hex') })],
+    [2, 'neither evidence, nor a checkpoint, nor a proof'],
+  ]
+  for (const [expected, text] of cases) {
+    writeFileSync(join(folder, 'judged'), text)
+    const command = join(folder, 'node_modules/.bin/sealog')
+    const { status, stdout, stderr } = capture(command, ['verify', '--json', 'judged'], { cwd: folder })
+    if (status !== expected || stderr !== '')
+      fail(`sealog verify: ${status} in place of ${expected}: ${stdout}${stderr}`)
+    if (JSON.parse(stdout).verdict !== ['holds', 'refuted', 'unusable'][expected]) fail(`sealog verify: ${stdout}`)
+  }
+  console.log('sealog verify judges as installed')
 }
 
 /** Do the declarations hold for a strict user without Node's types, DOM only? */
@@ -102,6 +127,7 @@ try {
   const entries = entryPoints()
   for (const entry of entries) importQuietly(folder, entry)
   typeCheck(folder, entries)
+  judge(folder)
   rmSync(join(folder, 'node_modules', dirname('@automerge/automerge')), { recursive: true })
   for (const entry of WITHOUT_AUTOMERGE) importQuietly(folder, entry)
   console.log(`${entries.length} entry points import under Node ${process.versions.node}, without any effect`)

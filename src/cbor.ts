@@ -20,10 +20,11 @@ export function writeCbor(value: Cbor): Uint8Array {
 
 /**
  * Reads exactly one item, refusing every spelling but the one that `writeCbor` gives it.
+ * @param maxItems most items of all levels together: an item of one byte costs a hundred in memory
  * @throws RangeError, without a code: it is for the caller to say what the bytes should have been
  */
-export function readCbor(bytes: Uint8Array): Cbor {
-  const reader = new Reader(bytes)
+export function readCbor(bytes: Uint8Array, maxItems: number = Number.POSITIVE_INFINITY): Cbor {
+  const reader = new Reader(bytes, maxItems)
   const value = reader.item(0)
   if (reader.at !== bytes.length) throw new RangeError('trailing bytes')
   return value
@@ -90,14 +91,17 @@ function assertUint(value: number): number {
 
 class Reader {
   readonly #bytes: Uint8Array
+  #itemsLeft: number
   at = 0
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, maxItems: number) {
     this.#bytes = bytes
+    this.#itemsLeft = maxItems
   }
 
   item(depth: number): Cbor {
     if (depth > MAX_DEPTH) throw new RangeError('nested too deeply')
+    if (this.#itemsLeft-- <= 0) throw new RangeError('too many items')
     const initial = this.#byte()
     const argument = this.#argument(initial % 32)
     switch (Math.floor(initial / 32)) {

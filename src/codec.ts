@@ -12,14 +12,15 @@ export function encodeCbor(value: Cbor): Uint8Array {
 /**
  * Decodes one CBOR item; refuses every spelling but the one that `encodeCbor` gives it.
  * @param limit largest acceptable length in bytes
+ * @param maxItems most items of all levels together, for formats whose limit in bytes alone would not bound the memory
  * @throws SealogError ERR_MALFORMED, ERR_LIMIT
  */
-export function decodeCbor(bytes: Uint8Array, limit: number): Cbor {
+export function decodeCbor(bytes: Uint8Array, limit: number, maxItems?: number): Cbor {
   if (bytes.length > limit) {
     throw new SealogError('ERR_LIMIT', `message of ${bytes.length} bytes`, { details: { limit } })
   }
   try {
-    return readCbor(bytes)
+    return readCbor(bytes, maxItems)
   } catch (cause) {
     throw new SealogError('ERR_MALFORMED', 'not deterministic CBOR', { cause })
   }

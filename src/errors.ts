@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'ERR_SIGNATURE' // a signature that does not verify
   | 'ERR_INVALID_ENTRY' // an entry that the reducer refuses; `details.reason` says why
   | 'ERR_BODY' // a body that is not the one the header commits to
+  | 'ERR_UNVOUCHED' // a checkpoint to skip to that not enough other members have cosigned
   | 'ERR_UNEXPECTED' // a message out of place
   | 'ERR_RELAY_IDENTITY' // the relay's name or key is not the pinned one
   // what a relay answers to a push or a request
@@ -28,15 +29,18 @@ export type ErrorCode =
   | 'ERR_RATE_LIMITED'
   | 'ERR_RELAY_STORAGE' // the relay cannot store: nothing was accepted
   | 'ERR_RELAY_INTERNAL'
+  | 'ERR_RELAY_BEHIND' // the relay has fewer entries than it once signed: members can give them back
   // content
   | 'ERR_OPEN' // a ciphertext that does not open
   | 'ERR_TAG' // a change hash that the signed tag does not commit to
   | 'ERR_GUARD' // changes that the content rules refuse; `details.reason` says why
   | 'ERR_CONTENT' // changes that do not apply as announced
+  | 'ERR_DEPENDENCY' // changes that build on others which are not there yet
   // local
   | 'ERR_UPGRADE' // a version, kind or encoding that this build does not know
   | 'ERR_INVITE' // an invite that is malformed, used, expired or revoked
   | 'ERR_UNKNOWN_DOCUMENT'
+  | 'ERR_FROZEN' // the relay contradicted itself, by its own signatures: sync has ended, see `exportEvidence`
   | 'ERR_CLOSED'
   | 'ERR_READ_ONLY'
   | 'ERR_REENTRANT'
@@ -74,6 +78,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_RATE_LIMITED',
   'ERR_RELAY_STORAGE',
   'ERR_RELAY_INTERNAL',
+  'ERR_RELAY_BEHIND',
   'ERR_TIMEOUT',
   'ERR_OFFLINE',
   'ERR_STORE',

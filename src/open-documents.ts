@@ -6,8 +6,9 @@ import {
   findInDirectory,
   readDirectory,
 } from './crdt/directory.ts'
-import type { DocumentCore } from './crdt/document-core.ts'
+import { type DocumentCore, MAX_CHANGE_LENGTH } from './crdt/document-core.ts'
 import type { DocumentSet } from './crdt/document-set.ts'
+import { buildImport } from './crdt/import-payload.ts'
 import type { Environment } from './environment.ts'
 import { SealogError } from './errors.ts'
 import { DIRECTORY_DOCUMENT, type DocumentId, documentIdOf, parseDocumentId } from './ids.ts'
@@ -24,6 +25,8 @@ export interface OpenDocumentsOptions {
   readonly receipt: (core: DocumentCore) => Receipt
   readonly onLocalChange: () => void
   readonly onDirectoryChange: () => void
+  /** Somebody holds this document from now on. */
+  readonly onUsed: (document: DocumentId) => void
 }
 
 /** The handles that an application holds on the documents of a space, and the directory that lists them. */
@@ -60,6 +63,24 @@ export class OpenDocuments {
       throw error
     }
     // Where the store fails, the document is there like any change that is not saved yet: status and `saved` tell.
+    await documents.flush().catch(() => {})
+    return handle
+  }
+
+  /** @throws SealogError ERR_GUARD, ERR_CONTENT, ERR_LIMIT, ERR_STORE… */
+  async import<T>(saved: Uint8Array, name: string, type: string): Promise<SpaceDocument<T>> {
+    const { documents, environment } = this.#options
+    const built = buildImport(saved)
+    if (built.payload.length > MAX_CHANGE_LENGTH) {
+      throw new SealogError('ERR_LIMIT', `an import of ${built.payload.length} bytes`, {
+        details: { limit: MAX_CHANGE_LENGTH },
+      })
+    }
+    const id = documentIdOf(environment.random(16))
+    const core = await documents.import(id, built)
+    const handle = this.#handle<T>(core)
+    const info: DocumentInfo = { id, name, type, created: environment.now(), archived: false }
+    this.#change(this.#directory, directory => addToDirectory(directory, info), undefined)
     await documents.flush().catch(() => {})
     return handle
   }
@@ -134,6 +155,7 @@ export class OpenDocuments {
     })
     const handles = this.#handles.get(core.document) ?? new Set()
     this.#handles.set(core.document, handles.add(handle as SpaceDocument<unknown>))
+    this.#options.onUsed(core.document)
     return handle
   }
 

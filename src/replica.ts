@@ -1,12 +1,11 @@
 import { decodeInviteLink, type Invite, inviteKeys, isRelayAddress } from './crdt/invite-link.ts'
 import { genesisBody, newDevice } from './crdt/membership.ts'
+import type { Replicate } from './crdt/replication.ts'
 import {
   decodePinnedRelay,
   encodePinnedRelay,
-  encodeViewRow,
   listedKey,
   listSpaces,
-  loadView,
   relayKey,
   spaceKey,
   spacePrefix,
@@ -14,6 +13,8 @@ import {
 import { sealGenesis } from './crdt/seal.ts'
 import { decodeSecrets, encodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
 import type { ReplicaStore } from './crdt/store.ts'
+import { DEFAULT_SYNC_LIMITS, type SyncLimits } from './crdt/sync-limits.ts'
+import { encodeViewRow, loadView } from './crdt/view-rows.ts'
 import { generateEpochSecret } from './crypto/epoch.ts'
 import type { SignatureVerifier } from './crypto/sign.ts'
 import { nobleSigningKey } from './crypto/sign-backend.ts'
@@ -36,6 +37,13 @@ export interface ReplicaOptions {
   readonly store: ReplicaStore
   /** Default relay for new spaces; invites may name others. */
   readonly relay: RelayAddress
+  /**
+   * Which documents are kept here: `all` (default), or those that were `opened` on this device, and the directory. Of
+   * the others a sparse replica verifies every entry, but has neither content nor state.
+   */
+  readonly replicate?: Replicate
+  /** The log is shown as stale when the relay's latest signature is older, in milliseconds; default one day. */
+  readonly staleAfter?: number
   /** How this person and this device are called in spaces; encrypted like all content. */
   readonly profile?: { readonly name?: string; readonly device?: string }
   /** Closes the replica when it aborts. */
@@ -47,6 +55,8 @@ export interface ReplicaPlatform {
   readonly transport: Transport
   readonly environment: Environment
   readonly verifier: SignatureVerifier
+  /** When fast-forward, snapshots and cosignatures are worth it. */
+  readonly limits?: SyncLimits
   /** Calls back when the network may be back. @returns a function that unsubscribes */
   readonly onNetworkBack?: (listener: () => void) => () => void
 }
@@ -138,7 +148,10 @@ export class Replica {
     const { environment, verifier } = this.#platform
     const { secrets, relay } = await this.#peek(id)
     const client = await this.#client(secrets.url, relay, secrets.admission?.type === 'join')
-    return Space.open({ id, store, client, environment, verifier, onClosed: () => void this.#spaces.delete(id) })
+    const { replicate = 'all', staleAfter = DAY } = this.#options
+    const limits = this.#platform.limits ?? DEFAULT_SYNC_LIMITS
+    const onClosed = (): void => void this.#spaces.delete(id)
+    return Space.open({ id, store, client, environment, verifier, replicate, staleAfter, limits, onClosed })
   }
 
   async #peek(id: SpaceId): Promise<{ secrets: SpaceSecrets; relay: PinnedRelay }> {
@@ -299,7 +312,7 @@ export class Replica {
     const { checkpoint } = note
     const isSigned = await this.#isSignedByRelay(note, invite)
     if (!isSigned) throw new SealogError('ERR_INVITE', 'the checkpoint in the invite is not signed by its relay')
-    return { size: checkpoint.size, root: checkpoint.root }
+    return { size: checkpoint.size, root: checkpoint.root, note: invite.note }
   }
 
   async #isSignedByRelay(note: Note, { relay }: Invite): Promise<boolean> {
@@ -421,6 +434,8 @@ export class Replica {
   }
 }
 
+const DAY: number = 24 * 60 * 60 * 1000
+
 function urlOf(relay: RelayAddress): string {
   return typeof relay === 'string' ? relay : relay.url
 }
@@ -434,6 +449,9 @@ function assertOptions(options: ReplicaOptions): void {
   if (typeof options !== 'object' || options === null) throw new TypeError('options: expected an object')
   const { store, relay, profile } = options
   if (typeof store?.commit !== 'function') throw new TypeError('store: expected a ReplicaStore')
+  const { replicate = 'all', staleAfter = DAY } = options
+  if (replicate !== 'all' && replicate !== 'opened') throw new TypeError('replicate: expected "all" or "opened"')
+  if (typeof staleAfter !== 'number' || !(staleAfter > 0)) throw new TypeError('staleAfter: expected milliseconds')
   const url = typeof relay === 'string' ? relay : relay?.url
   if (typeof url !== 'string' || !isRelayAddress(url)) {
     throw new TypeError('relay: expected a ws: or wss: address')

@@ -1,13 +1,20 @@
+import { equalBytes } from './bytes.ts'
 import type { DocumentInfo } from './crdt/directory.ts'
 import type { DocumentCore } from './crdt/document-core.ts'
 import { DocumentSet } from './crdt/document-set.ts'
+import { Freshness } from './crdt/freshness.ts'
 import { encodeInviteLink, inviteKeys } from './crdt/invite-link.ts'
 import { inviteBody, joinBody, openInvite, openName } from './crdt/membership.ts'
-import { addStopped, type Problem, Problems } from './crdt/problems.ts'
-import { loadView, type Stopped, spaceKey } from './crdt/rows.ts'
+import { addStopped, clearStopped, type Problem, Problems } from './crdt/problems.ts'
+import { keysIn } from './crdt/receive.ts'
+import type { Replicate } from './crdt/replication.ts'
+import { type Stopped, spaceKey } from './crdt/rows.ts'
 import { decodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
 import { SpaceSync } from './crdt/space-sync.ts'
 import type { ReplicaStore } from './crdt/store.ts'
+import type { SyncLimits } from './crdt/sync-limits.ts'
+import { decodeTrustRow, type Vouched } from './crdt/trust.ts'
+import { loadView, type StoredView } from './crdt/view-rows.ts'
 import { publicKeyOf, type SignatureVerifier } from './crypto/sign.ts'
 import type { Environment } from './environment.ts'
 import { type ErrorCode, SealogError } from './errors.ts'
@@ -16,9 +23,10 @@ import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId, idBytes, memberIdOf,
 import { OpenDocuments } from './open-documents.ts'
 import type { RelayClient } from './relay/client.ts'
 import type { Receipt, SpaceDocument } from './space-document.ts'
-import type { InviteOptions, Member, SpaceStatus } from './space-status.ts'
+import type { InviteOptions, Member, SpaceFingerprint, SpaceStatus, Trust } from './space-status.ts'
 import { type RelayIdentity, ROLES, type Role, roleNumber } from './verify/control.ts'
-import type { LogView, VerifiedEntry } from './verify/log.ts'
+import { decodeFingerprint, encodeFingerprint, fingerprintDigits, fingerprintOf } from './verify/fingerprint.ts'
+import type { VerifiedEntry } from './verify/log.ts'
 import type { ControlState } from './verify/state.ts'
 import { assertWaitOptions, Condition, type WaitOptions, withLimits } from './waiting.ts'
 
@@ -34,6 +42,8 @@ export interface SpaceEvents {
   members: { readonly space: Space }
   status: { readonly space: Space; readonly status: SpaceStatus }
   problem: { readonly space: Space; readonly problem: Problem }
+  /** The relay contradicted itself, by its own signatures: sync has ended, local work goes on. */
+  frozen: { readonly space: Space; readonly evidence: Uint8Array }
 }
 
 export interface SpaceOptions {
@@ -42,6 +52,10 @@ export interface SpaceOptions {
   readonly client: RelayClient
   readonly environment: Environment
   readonly verifier: SignatureVerifier
+  readonly replicate: Replicate
+  /** In milliseconds. */
+  readonly staleAfter: number
+  readonly limits: SyncLimits
   readonly onClosed: (space: Space) => void
 }
 
@@ -72,7 +86,9 @@ export class Space {
       devicePublicKey: publicKeyOf(loaded.secrets.device.signing),
       isUsed: document => this.#open.isUsed(document),
       onChanged: (document, batch, source) => this.#open.tell(document, batch, source),
+      keysOf: (document, epoch) => keysIn(this.#sync.keys, this.#sync.view.state)(document, epoch),
       onStopped: (document, stopped) => this.#onStopped(document, stopped),
+      onReleased: (_document, actor) => clearStopped(this.#problems, actor),
       onFlush: failure => this.#onFlush(failure),
     })
     this.#open = new OpenDocuments({
@@ -81,7 +97,8 @@ export class Space {
       assertWritable: () => this.#assertWritable(),
       receipt: core => this.#receipt(core),
       onLocalChange: () => this.#onUpdate(),
-      onDirectoryChange: () => this.#emitter.emit('documents', { space: this }),
+      onDirectoryChange: () => this.#onDirectoryChange(),
+      onUsed: document => this.#sync.want(document),
     })
     const space = idBytes(options.id)
     this.#sync = new SpaceSync({
@@ -92,9 +109,9 @@ export class Space {
       verifier,
       documents: this.#documents,
       problems: this.#problems,
-      view: loaded.view,
-      secrets: loaded.secrets,
-      note: loaded.note,
+      ...loaded,
+      replicate: options.replicate,
+      limits: options.limits,
       openInvite: (body, provisional) => openInvite(body, space, provisional),
       joinBody: keys =>
         joinBody({
@@ -108,6 +125,10 @@ export class Space {
       onStore: failure => this.#onStore(failure),
       onUpdate: () => this.#onUpdate(),
       onEntries: entries => this.#onEntries(entries),
+      onFrozen: evidence => {
+        this.#problem('frozen', new SealogError('ERR_FROZEN', 'the relay contradicted itself: sync has ended'))
+        this.#emitter.emit('frozen', { space: this, evidence })
+      },
     })
   }
 
@@ -167,11 +188,27 @@ export class Space {
     return {
       connection: this.#sync.isPaused ? 'paused' : this.#options.client.state,
       local: { unsaved, pending, sequenced: this.#sync.inFlight },
-      confirmed: { size: this.#sync.view.range.size, at: this.#sync.view.head?.time },
-      trust: 'verified',
+      confirmed: this.#confirmed(),
+      trust: this.#trust(),
+      frozen: this.#sync.evidence !== undefined,
       storage: this.#storage,
       halted: this.#sync.halted,
     }
+  }
+
+  #confirmed(): SpaceStatus['confirmed'] {
+    const { view, freshness } = this.#sync
+    const at = view.head?.time
+    const { environment, staleAfter } = this.#options
+    const stale = at === undefined || environment.now() - at > staleAfter
+    return { size: view.range.size, at, stale, byOther: freshness.latest }
+  }
+
+  #trust(): Trust {
+    const { vouched } = this.#sync
+    if (vouched === undefined) return { level: 'verified' }
+    const { target, by, audited } = vouched
+    return { level: 'vouched', size: target.size, by, audited: audited.range.size }
   }
 
   /** What a person should know about: entries that did not verify, members whose changes were refused, a full disk. */
@@ -204,6 +241,25 @@ export class Space {
     if (typeof type !== 'string') throw new TypeError('type: expected a string')
     this.#assertWritable()
     return this.#open.create(initial, name, type)
+  }
+
+  /**
+   * A new document that begins with a foreign `Automerge.save()`, history and all. The whole of it counts as said by
+   * this member; whoever wrote it elsewhere cannot write on here under the same actor ids.
+   * @param saved one Automerge document, at most 15 MiB
+   * @throws SealogError ERR_GUARD for what the content rules refuse, ERR_CONTENT for what does not load, ERR_LIMIT,
+   * ERR_CLOSED, ERR_READ_ONLY, ERR_STORE…; TypeError
+   */
+  async importDocument<T = Record<string, unknown>>(
+    saved: Uint8Array,
+    options: { readonly name?: string; readonly type?: string } = {},
+  ): Promise<SpaceDocument<T>> {
+    if (!(saved instanceof Uint8Array)) throw new TypeError('saved: expected bytes')
+    const { name = '', type = '' } = options
+    if (typeof name !== 'string') throw new TypeError('name: expected a string')
+    if (typeof type !== 'string') throw new TypeError('type: expected a string')
+    this.#assertWritable()
+    return this.#open.import(saved, name, type)
   }
 
   /** @throws SealogError ERR_UNKNOWN_DOCUMENT, ERR_CLOSED; TypeError for what is not a document id */
@@ -245,17 +301,72 @@ export class Space {
       for (;;) {
         await this.#documents.flush().catch(() => {})
         this.#sync.push()
-        await this.#until(() => this.#sync.isCurrent && this.#sync.isSettled, signal)
+        await this.#until(() => this.#sync.isCurrent && this.#sync.isSettled && this.#sync.isComplete, signal)
         const size = this.#sync.view.range.size
         const answered = await this.#sync.barrier().then(
           () => true,
           () => false,
         )
         // Whatever came or was written meanwhile is part of the promise too.
-        if (answered && this.#sync.isSettled && this.#sync.isCurrent && this.#sync.view.range.size >= size) return
+        const isDone = this.#sync.isSettled && this.#sync.isCurrent && this.#sync.isComplete
+        if (answered && isDone && this.#sync.view.range.size >= size) return
         if (signal?.aborted) return
       }
     })
+  }
+
+  // -- What others were shown -------------------------------------------------------------------------------------
+
+  /** The relay's latest signed word about this space, to be passed on to others. Undefined before the first. */
+  get head(): Uint8Array | undefined {
+    return this.#sync.note
+  }
+
+  /**
+   * Holds what the relay said to somebody else (their `head`) against what it said here. Resolves where the two are one
+   * log. A head that is ahead of this replica is kept: the log must lead there.
+   * @throws SealogError ERR_FROZEN where the relay contradicted itself; ERR_PROOF where it does not show that the two
+   * are one log; ERR_CHECKPOINT, ERR_CHECKPOINT_SIGNATURE for what is not its word about this space; ERR_TIMEOUT,
+   * ERR_ABORTED, ERR_CLOSED
+   */
+  compareHead(head: Uint8Array, options: WaitOptions = {}): Promise<void> {
+    if (!(head instanceof Uint8Array)) throw new TypeError('head: expected bytes')
+    this.#assertOpen()
+    return this.#wait(options, async signal => {
+      const isFrozen = (): boolean => this.#sync.evidence !== undefined
+      await this.#until(() => this.#sync.isCurrent || isFrozen(), signal)
+      if (isFrozen()) throw new SealogError('ERR_FROZEN', 'the relay contradicted itself')
+      await this.#sync.compareHead(head)
+    })
+  }
+
+  /**
+   * Twelve groups of five digits, equal on all devices that see the same members by the same log: to be compared in
+   * person, or by scanning `qr`. Undefined as long as the log has not arrived.
+   */
+  fingerprint(): SpaceFingerprint | undefined {
+    const hash = fingerprintOf(this.#sync.view)
+    const note = this.#sync.note
+    if (hash === undefined || note === undefined) return undefined
+    return { digits: fingerprintDigits(hash), qr: encodeFingerprint({ space: this.id, hash, note }) }
+  }
+
+  /**
+   * Compares a scanned fingerprint, and the head in it.
+   * @returns whether both see the same members: if not, one of the two may just lack the latest change of membership
+   * @throws SealogError ERR_MALFORMED, ERR_UPGRADE; and as `compareHead`
+   */
+  async verifyFingerprint(qr: string, options: WaitOptions = {}): Promise<boolean> {
+    const other = decodeFingerprint(qr)
+    if (other.space !== this.id) throw new SealogError('ERR_MALFORMED', 'the fingerprint of another space')
+    await this.compareHead(other.note, options)
+    const own = fingerprintOf(this.#sync.view)
+    return own !== undefined && equalBytes(own, other.hash)
+  }
+
+  /** By which anybody can see that the relay contradicted itself (`sealog verify`); undefined where it did not. */
+  exportEvidence(): Uint8Array | undefined {
+    return this.#sync.evidence
   }
 
   /** Stops talking to the relay; local work goes on. */
@@ -321,7 +432,7 @@ export class Space {
   /** Resolves once this device is admitted and has the log. @throws SealogError ERR_INVITE, ERR_RELAY_IDENTITY */
   joined(signal?: AbortSignal): Promise<void> {
     return this.#until(() => {
-      if (this.isAdmitted) return this.#sync.isCurrent
+      if (this.isAdmitted) return this.#sync.isCurrent && this.#sync.isComplete
       const refused = this.#problems.list().find(({ code }) => JOIN_FAULTS.has(code))
       if (refused !== undefined) throw new SealogError(refused.code, refused.message)
       return false
@@ -382,6 +493,11 @@ export class Space {
   #problem(cause: string, error: SealogError): void {
     const since = this.#options.environment.now()
     this.#problems.add(cause, { code: error.code, message: error.message, since })
+  }
+
+  #onDirectoryChange(): void {
+    this.#sync.listed(this.documents().map(({ id }) => id))
+    this.#emitter.emit('documents', { space: this })
   }
 
   #onStopped(document: DocumentId, stopped: ReadonlyMap<ActorId, Stopped>): void {
@@ -460,10 +576,11 @@ export class Space {
   }
 }
 
-interface LoadedSpace {
-  readonly view: LogView
-  readonly note: Uint8Array | undefined
+interface LoadedSpace extends StoredView {
   readonly secrets: SpaceSecrets
+  readonly vouched: Vouched | undefined
+  readonly freshness: Freshness
+  readonly evidence: Uint8Array | undefined
 }
 
 async function loadSpace({ id, store }: SpaceOptions): Promise<LoadedSpace> {
@@ -472,5 +589,12 @@ async function loadSpace({ id, store }: SpaceOptions): Promise<LoadedSpace> {
   if (secrets === undefined || stored === undefined) {
     throw new SealogError('ERR_UNKNOWN_SPACE', 'no space of this id is in the local store')
   }
-  return { ...stored, secrets: decodeSecrets(secrets) }
+  const trust = await store.get(spaceKey(id, 'trust'))
+  return {
+    ...stored,
+    secrets: decodeSecrets(secrets),
+    vouched: trust === undefined ? undefined : decodeTrustRow(trust),
+    freshness: new Freshness(await store.get(spaceKey(id, 'confirmed'))),
+    evidence: await store.get(spaceKey(id, 'evidence')),
+  }
 }

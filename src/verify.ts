@@ -15,6 +15,8 @@ export {
 } from './verify/checkpoint.ts'
 export { type ControlBody, decodeControlBody } from './verify/control.ts'
 export { decodeHeader, type EntryKind, entryHash, type Header } from './verify/entry.ts'
+export { type EvidenceKind, MAX_EVIDENCE_LENGTH } from './verify/evidence.ts'
+export { judgeEvidence } from './verify/judge.ts'
 export {
   type Advanced,
   type Anchor,
@@ -39,3 +41,4 @@ export {
 } from './verify/merkle.ts'
 export { encodeVerifierKey, type NoteKey, parseVerifierKey } from './verify/note-key.ts'
 export { type SpaceState, stateRoot } from './verify/state.ts'
+export type { Outcome, Verdict } from './verify/verdict.ts'

@@ -35,7 +35,7 @@ export const dropEntry: Tampering = onEntries(entries => entries.filter((_, i) =
 export function replayNote(note: Uint8Array): Tampering {
   return message => ({
     ...message,
-    batch: { from: message.batch.from, entries: [], seenProofs: [], note, consistency: [] },
+    batch: { from: message.batch.from, entries: [], seenProofs: [], note, consistency: [], tracer: undefined },
   })
 }
 

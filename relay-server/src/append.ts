@@ -1,40 +1,60 @@
 import {
+  type ActorId,
   appendNodes,
   type CompactRange,
   type DocumentId,
+  type DocumentRecord,
   encodeActorRecord,
   encodeControlState,
   encodeDocumentRecord,
   encodeRange,
   findActor,
   findDocument,
+  stateKey,
   type TreeNode,
 } from 'sealog/protocol'
 import type { AcceptedEntry, Judged, SpaceView } from './judge.ts'
 import type { Append, StateRows, StoredEntry } from './log-store.ts'
+import { encodeReplaced } from './replaced.ts'
 
 /** What the store has to take so that `judged.accepted` follow the entries of `base`. */
 export function appendOf(base: SpaceView, judged: Judged): Append {
   return {
     space: base.space,
     from: base.range.size,
-    entries: judged.accepted.map(storedEntry),
+    entries: storedEntries(judged.accepted),
     nodes: newNodes(base.range, judged.accepted),
     frontier: encodeRange(judged.view.range),
     state: changedRows(base, judged),
+    dropped: supersededSnapshots(base, judged),
   }
 }
 
-function storedEntry({ entry, actor }: AcceptedEntry): StoredEntry {
+function storedEntries(accepted: readonly AcceptedEntry[]): readonly StoredEntry[] {
+  // Entries of a group are of few documents and actors, and a key is a hash.
+  const keys = new Map<DocumentId | ActorId, Uint8Array>()
+  const keyOf: typeof stateKey = id => {
+    const key = keys.get(id) ?? stateKey(id)
+    keys.set(id, key)
+    return key
+  }
+  return accepted.map(item => storedEntry(item, keyOf))
+}
+
+function storedEntry({ entry, actor, before }: AcceptedEntry, keyOf: typeof stateKey): StoredEntry {
   return {
     header: entry.encoded,
     hash: entry.hash,
     signature: entry.signature,
+    document: entry.header.document,
     actor,
+    seq: entry.header.seq,
     isControl: entry.header.kind === 'control',
+    isSnapshot: entry.header.kind === 'snapshot',
     seenSize: entry.header.seenSize,
     bodyLength: entry.header.bodyLength,
     body: entry.body,
+    replaced: encodeReplaced(before, entry.header, actor, keyOf),
   }
 }
 
@@ -82,8 +102,9 @@ function changedRows(base: SpaceView, { view, accepted }: Judged): StateRows {
     const record = findDocument(state, document)
     const actorRecord = record && findActor(record, actor)
     if (record === undefined || actorRecord === undefined) throw new TypeError('judged: expected the state it led to')
-    const isNew = base.state === undefined || findDocument(base.state, document) === undefined
-    if (isNew) documents.set(document, encodeDocumentRecord(record))
+    if (!documents.has(document) && !sameRow(base.state && findDocument(base.state, document), record)) {
+      documents.set(document, encodeDocumentRecord(record))
+    }
     return { document, actor, value: encodeActorRecord(actorRecord) }
   })
   return {
@@ -91,4 +112,30 @@ function changedRows(base: SpaceView, { view, accepted }: Judged): StateRows {
     documents: [...documents].map(([document, value]) => ({ document, value })),
     actors,
   }
+}
+
+/** Is nothing changed of what a document's row says? */
+function sameRow(before: DocumentRecord | undefined, after: DocumentRecord): boolean {
+  return before?.contentEnd === after.contentEnd && before.snapshots === after.snapshots
+}
+
+/** A snapshot serves those who fetch a document; once it is not among the latest ones, nobody does. */
+function supersededSnapshots(base: SpaceView, { view, accepted }: Judged): readonly number[] {
+  const dropped: number[] = []
+  const documents = new Set<DocumentId>()
+  for (const { entry, index } of accepted) {
+    const { kind, document } = entry.header
+    if (kind !== 'snapshot') continue
+    const latest = latestSnapshots(view, document)
+    if (!latest.has(index)) dropped.push(index)
+    if (documents.has(document)) continue
+    documents.add(document)
+    for (const earlier of latestSnapshots(base, document)) if (!latest.has(earlier)) dropped.push(earlier)
+  }
+  return dropped
+}
+
+function latestSnapshots({ state }: SpaceView, document: DocumentId): ReadonlySet<number> {
+  const record = state && findDocument(state, document)
+  return new Set(record?.snapshots.map(snapshot => snapshot.index))
 }

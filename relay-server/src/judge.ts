@@ -46,6 +46,8 @@ export interface Circumstances {
 export interface AcceptedEntry {
   readonly index: number
   readonly entry: PushedEntry
+  /** What it was accepted on; undefined for a genesis. */
+  readonly before: SpaceState | undefined
   readonly actor: ActorId
   readonly signer: Uint8Array
   /** All that must verify: the entry's own signature and the proofs of possession that it brings. */
@@ -183,6 +185,7 @@ function acceptedEntry(view: SpaceView, entry: PushedEntry, reduced: Reduced): A
   return {
     index: view.range.size,
     entry,
+    before: view.state,
     actor,
     signer,
     checks: [own, ...checks],

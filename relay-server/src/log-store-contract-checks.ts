@@ -1,4 +1,24 @@
 import { type ErrorCode, equalBytes, hasCode } from 'sealog/protocol'
+import type { LogStore } from './log-store.ts'
+
+/** Where one case of the suite keeps its logs; empty at first. */
+export interface LogStorePlace {
+  /**
+   * A new, unopened store over this place.
+   * @param onStatement to be called before each step of a transaction, and failing it by what it throws; a store that
+   * cannot be made to fail ignores it
+   */
+  store(onStatement?: (name: string) => void): LogStore
+  /** Are logs still there for another store over this place? */
+  readonly isPersistent: boolean
+  /** Removes the place; called when the case is over and all its stores are closed. */
+  remove?(): Promise<void>
+}
+
+export type Check = (
+  place: LogStorePlace,
+  opened: (onStatement?: (name: string) => void) => Promise<LogStore>,
+) => Promise<void>
 
 export function equal(actual: unknown, expected: unknown): void {
   if (isSame(actual, expected)) return

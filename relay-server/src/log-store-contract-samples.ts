@@ -4,6 +4,10 @@ import type { Append, StateRows, StoredEntry, StoredHead, StoredSpace } from './
 export const SPACE: SpaceId = 'a1'.repeat(32) as SpaceId
 export const OTHER_SPACE: SpaceId = 'b2'.repeat(32) as SpaceId
 
+/** All entries of a sample. */
+export const EVERYTHING = { from: 0, to: 1000, inlineLength: 1000, maxBytes: 1_000_000 } as const
+export const WHOLE = { inlineLength: 1000, maxBytes: 1_000_000 } as const
+
 interface Sample {
   readonly from: number
   readonly count: number
@@ -17,7 +21,7 @@ export function sampleAppend({ from, count, bodyLength = 40, seed = 0 }: Sample)
   return {
     space: SPACE,
     from,
-    entries: Array.from({ length: count }, (_, i) => sampleEntry(seed + from + i, bodyLength)),
+    entries: Array.from({ length: count }, (_, i) => sampleEntry(seed + from + i, bodyLength, from + i)),
     nodes: Array.from({ length: Math.floor(size / 2) - Math.floor(from / 2) }, (_, i) => {
       const index = Math.floor(from / 2) + i
       return [1, index, bytes(32, seed + 200 + index)] as const
@@ -28,20 +32,44 @@ export function sampleAppend({ from, count, bodyLength = 40, seed = 0 }: Sample)
       documents: [{ document: documentId(1), value: bytes(20, seed + 4) }],
       actors: [actorRow(1, 1, seed + 5)],
     },
+    dropped: [],
   }
 }
 
-function sampleEntry(seed: number, bodyLength: number): StoredEntry {
+/** Of one actor, which writes an entry of the sample document for each place in the log. */
+function sampleEntry(seed: number, bodyLength: number, seq: number): StoredEntry {
   return {
     header: bytes(200 + (seed % 3), seed),
     hash: bytes(32, seed + 1),
     signature: bytes(64, seed + 2),
-    actor: '0c'.repeat(16) as ActorId,
+    document: documentId(1),
+    actor: actorId(1),
+    seq,
     isControl: seed % 2 === 0,
+    isSnapshot: seed % 3 === 0,
     seenSize: seed,
     bodyLength,
     body: bytes(bodyLength, seed + 3),
+    replaced: bytes(seed % 60, seed + 4),
   }
+}
+
+export interface Author {
+  readonly document: number
+  readonly actor: number
+  readonly seq: number
+  readonly isControl?: boolean
+}
+
+/** An append whose entries are by these actors, each with a row in the state. */
+export function authoredAppend(from: number, authors: readonly Author[]): Append {
+  const append = sampleAppend({ from, count: authors.length })
+  const entries = append.entries.map((entry, i) => {
+    const { document, actor, seq, isControl = false } = authors[i] as Author
+    return { ...entry, document: documentId(document), actor: actorId(actor), seq, isControl }
+  })
+  const actors = new Map(authors.map(({ document, actor }) => [actor, actorRow(document, actor, actor)]))
+  return { ...append, entries, state: { ...append.state, actors: [...actors.values()] } }
 }
 
 export function withBody(append: Append, body: Uint8Array): Append {
@@ -57,7 +85,11 @@ export function head(size: number, time: number): StoredHead {
 }
 
 export function actorRow(document: number, actor: number, seed: number): StateRows['actors'][number] {
-  return { document: documentId(document), actor: `0${actor}`.repeat(16) as ActorId, value: bytes(90, seed) }
+  return { document: documentId(document), actor: actorId(actor), value: bytes(90, seed) }
+}
+
+export function actorId(number: number): ActorId {
+  return `0${number}`.repeat(16) as ActorId
 }
 
 export function documentId(number: number): DocumentId {

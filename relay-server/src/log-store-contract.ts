@@ -1,32 +1,22 @@
 import type { LogStore, StateRows } from './log-store.ts'
-import { equal, failingSteps, rejects } from './log-store-contract-checks.ts'
+import { type Check, equal, failingSteps, type LogStorePlace, rejects } from './log-store-contract-checks.ts'
+import { COSIGNED_CASES } from './log-store-contract-cosigned.ts'
+import { READING_CASES } from './log-store-contract-reading.ts'
 import {
+  actorId,
   actorRow,
   bytes,
   documentId,
+  EVERYTHING,
   head,
-  lengthOf,
   OTHER_SPACE,
   SPACE,
   sampleAppend,
   sortedRows,
   spaceAfter,
+  WHOLE,
   withBody,
 } from './log-store-contract-samples.ts'
-
-/** Where one case of the suite keeps its logs; empty at first. */
-export interface LogStorePlace {
-  /**
-   * A new, unopened store over this place.
-   * @param onStatement to be called before each step of a transaction, and failing it by what it throws; a store that
-   * cannot be made to fail ignores it
-   */
-  store(onStatement?: (name: string) => void): LogStore
-  /** Are logs still there for another store over this place? */
-  readonly isPersistent: boolean
-  /** Removes the place; called when the case is over and all its stores are closed. */
-  remove?(): Promise<void>
-}
 
 export interface LogStoreContractCase {
   /** The promise that is checked. */
@@ -35,14 +25,9 @@ export interface LogStoreContractCase {
   run(): Promise<void>
 }
 
-type Check = (
-  place: LogStorePlace,
-  opened: (onStatement?: (name: string) => void) => Promise<LogStore>,
-) => Promise<void>
-
 /** The acceptance suite of `LogStore`, for stores of any kind; it needs no test library. */
 export function logStoreContract(makePlace: () => LogStorePlace): readonly LogStoreContractCase[] {
-  return Object.entries(CASES).map(([name, check]) => ({
+  return Object.entries({ ...CASES, ...READING_CASES, ...COSIGNED_CASES }).map(([name, check]) => ({
     name,
     async run() {
       const place = makePlace()
@@ -62,8 +47,6 @@ export function logStoreContract(makePlace: () => LogStorePlace): readonly LogSt
   }))
 }
 
-const EVERYTHING = { from: 0, to: 1000, inlineLength: 1000, maxBytes: 1_000_000 }
-
 const CASES: Readonly<Record<string, Check>> = {
   'the identity is written once': async (_, opened) => {
     const store = await opened()
@@ -78,6 +61,8 @@ const CASES: Readonly<Record<string, Check>> = {
     equal(await store.readSpace(SPACE), undefined)
     equal(await store.readEntries(SPACE, EVERYTHING), [])
     equal(await store.readBody(SPACE, 0, 0, 10), undefined)
+    equal(await store.readChoice(SPACE, { kind: 'control', from: 0, to: 10 }, WHOLE), [])
+    equal(await store.readCosigned(SPACE), [])
     await rejects(store.readNodes(SPACE, [[0, 0]]), 'ERR_STORE_CORRUPT')
   },
 
@@ -152,22 +137,20 @@ const CASES: Readonly<Record<string, Check>> = {
     equal((await store.readSpace(SPACE))?.head, head(2, 30))
   },
 
-  'entries are read by range and by size, and at least one': async (_, opened) => {
+  'bodies that are dropped are gone, and nothing else is': async (_, opened) => {
     const store = await opened()
-    const { entries, ...append } = sampleAppend({ from: 0, count: 5, bodyLength: 100 })
-    await store.append({ ...append, entries })
-    equal(await store.readEntries(SPACE, { ...EVERYTHING, from: 1, to: 3 }), entries.slice(1, 3))
-    equal(await store.readEntries(SPACE, { ...EVERYTHING, from: 4, to: 3 }), [])
-    equal(await store.readEntries(SPACE, { ...EVERYTHING, from: 9, to: 12 }), [])
-    const withoutBodies = entries.map(entry => ({ ...entry, body: undefined }))
-    equal(await store.readEntries(SPACE, { ...EVERYTHING, inlineLength: 99 }), withoutBodies)
-    equal(await store.readEntries(SPACE, { ...EVERYTHING, inlineLength: 100 }), entries)
-    const three = lengthOf(entries.slice(0, 3))
-    equal(await store.readEntries(SPACE, { ...EVERYTHING, maxBytes: three }), entries.slice(0, 3))
-    equal(await store.readEntries(SPACE, { ...EVERYTHING, maxBytes: three - 1 }), entries.slice(0, 2))
-    equal(await store.readEntries(SPACE, { ...EVERYTHING, maxBytes: 0 }), entries.slice(0, 1))
-    const twoBare = lengthOf(withoutBodies.slice(0, 2))
-    equal((await store.readEntries(SPACE, { ...EVERYTHING, inlineLength: 0, maxBytes: twoBare })).length, 2)
+    const first = sampleAppend({ from: 0, count: 3 })
+    await store.append(first)
+    const second = { ...sampleAppend({ from: 3, count: 2 }), dropped: [1, 3] }
+    await store.append(second)
+    const expected = [...first.entries, ...second.entries].map((entry, i) =>
+      second.dropped.includes(i) ? { ...entry, body: undefined } : entry,
+    )
+    equal(await store.readEntries(SPACE, EVERYTHING), expected)
+    for (const index of second.dropped) equal(await store.readBody(SPACE, index, 0, 10), undefined)
+    equal(await store.readBody(SPACE, 2, 0, 100), first.entries[2]?.body)
+    const [dropped] = await store.readChoice(SPACE, { kind: 'chain', actor: actorId(1), from: 1, to: 1 }, WHOLE)
+    equal(dropped, { ...expected[1], index: 1 })
   },
 
   'bodies are read in parts, whatever their length': async (_, opened) => {
@@ -209,7 +192,8 @@ const CASES: Readonly<Record<string, Check>> = {
     const before = sampleAppend({ from: 0, count: 2 })
     await store.append(before)
     await store.putHead(SPACE, head(2, 10))
-    const attempt = (): Promise<void> => store.append(sampleAppend({ from: 2, count: 2, seed: 30 }))
+    const attempt = (): Promise<void> =>
+      store.append({ ...sampleAppend({ from: 2, count: 2, seed: 30 }), dropped: [0] })
     for (let failAt = 1; await steps.fails(failAt, attempt); failAt++) {
       equal(await store.readSpace(SPACE), { ...spaceAfter(before), head: head(2, 10) })
       equal(await store.readEntries(SPACE, EVERYTHING), before.entries)
@@ -253,6 +237,9 @@ const CASES: Readonly<Record<string, Check>> = {
       () => store.append(sampleAppend({ from: 0, count: 1 })),
       () => store.putHead(SPACE, head(1, 1)),
       () => store.readEntries(SPACE, EVERYTHING),
+      () => store.readChoice(SPACE, { kind: 'control', from: 0, to: 1 }, WHOLE),
+      () => store.putCosigned(SPACE, 1, bytes(100, 1)),
+      () => store.readCosigned(SPACE),
       () => store.readNodes(SPACE, []),
       () => store.readBody(SPACE, 0, 0, 1),
     ]
@@ -273,11 +260,13 @@ const CASES: Readonly<Record<string, Check>> = {
     await before.writeIdentity({ name: 'relay.example', key: bytes(32, 1) })
     await before.append(append)
     await before.putHead(SPACE, head(2, 10))
+    await before.putCosigned(SPACE, 3, bytes(100, 3))
     await before.close()
     const store = await opened()
     equal(await store.readIdentity(), { name: 'relay.example', key: bytes(32, 1) })
     equal(await store.readSpace(SPACE), { ...spaceAfter(append), head: head(2, 10) })
     equal(await store.readEntries(SPACE, EVERYTHING), append.entries)
+    equal(await store.readCosigned(SPACE), [bytes(100, 3)])
     await rejects(store.putHead(SPACE, head(1, 20)), 'ERR_STORE_LOCKED')
     await store.append(sampleAppend({ from: 3, count: 1 }))
   },

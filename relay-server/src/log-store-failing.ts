@@ -27,7 +27,7 @@ export interface FailingLogStore extends LogStore {
  * `operations`, then run it again for every number up to that: whatever the moment, nothing acknowledged may be lost.
  */
 export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions = {}): FailingLogStore {
-  const { failAt, mode = 'before', counted = ['append', 'putHead'], code = 'ERR_STORE' } = options
+  const { failAt, mode = 'before', counted = ['append', 'putHead', 'putCosigned'], code = 'ERR_STORE' } = options
   let operations = 0
 
   async function count<T>(name: CountedOperation, operation: () => Promise<T>): Promise<T> {
@@ -48,6 +48,9 @@ export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions
     readSpace: space => count('readSpace', () => inner.readSpace(space)),
     append: append => count('append', () => inner.append(append)),
     putHead: (space, head) => count('putHead', () => inner.putHead(space, head)),
+    readChoice: (...args) => count('readChoice', () => inner.readChoice(...args)),
+    putCosigned: (...args) => count('putCosigned', () => inner.putCosigned(...args)),
+    readCosigned: space => count('readCosigned', () => inner.readCosigned(space)),
     readEntries: (space, range) => count('readEntries', () => inner.readEntries(space, range)),
     readNodes: (space, places) => count('readNodes', () => inner.readNodes(space, places)),
     readBody: (...args) => count('readBody', () => inner.readBody(...args)),

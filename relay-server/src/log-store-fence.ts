@@ -18,6 +18,11 @@ export function assertHeadAdvances(head: StoredHead, size: number, before: Store
   fenceIf(back, `a head older than the one for ${before.size} entries`)
 }
 
+/** Nor does a cosigned note. */
+export function assertStored(noteSize: number, size: number): void {
+  fenceIf(noteSize === 0 || noteSize > size, `a note of ${noteSize}, where ${size} are stored`)
+}
+
 function fenceIf(late: boolean, message: string): void {
   if (late) throw new SealogError('ERR_STORE_LOCKED', message)
 }

@@ -1,12 +1,25 @@
 import { type ActorId, type DocumentId, SealogError, type SpaceId } from 'sealog/protocol'
-import type { Append, EntryRange, LogStore, StoredEntry, StoredHead, StoredIdentity, StoredSpace } from './log-store.ts'
-import { assertAppendable, assertHeadAdvances } from './log-store-fence.ts'
+import {
+  type Append,
+  type EntryChoice,
+  type EntryRange,
+  KEPT_COSIGNED,
+  type LogStore,
+  type PlacedEntry,
+  type ReadLimits,
+  type StoredEntry,
+  type StoredHead,
+  type StoredIdentity,
+  type StoredSpace,
+} from './log-store.ts'
+import { assertAppendable, assertHeadAdvances, assertStored } from './log-store-fence.ts'
 
 interface MemorySpace {
   readonly entries: StoredEntry[]
   readonly nodes: Map<string, Uint8Array>
   readonly documents: Map<DocumentId, Uint8Array>
   readonly actors: Map<string, { readonly document: DocumentId; readonly actor: ActorId; readonly value: Uint8Array }>
+  readonly cosigned: Map<number, Uint8Array>
   frontier: Uint8Array
   control: Uint8Array | undefined
   head: StoredHead | undefined
@@ -57,6 +70,20 @@ export function memoryLogStore(): LogStore {
       assertHeadAdvances(head, space?.entries.length ?? 0, space?.head)
       if (space !== undefined) space.head = head
     },
+    async readChoice(id, choice, limits) {
+      const space = known(id)
+      return space === undefined ? [] : selectChosen(space, choice, limits)
+    },
+    async putCosigned(id, size, note) {
+      const space = known(id)
+      assertStored(size, space?.entries.length ?? 0)
+      space?.cosigned.set(size, note)
+      for (const old of largestFirst(space?.cosigned).slice(KEPT_COSIGNED)) space?.cosigned.delete(old)
+    },
+    async readCosigned(id) {
+      const notes = known(id)?.cosigned
+      return largestFirst(notes).flatMap(size => notes?.get(size) ?? [])
+    },
     async readEntries(id, range) {
       return selectEntries(known(id)?.entries ?? [], range)
     },
@@ -83,6 +110,7 @@ function emptySpace(): MemorySpace {
     nodes: new Map(),
     documents: new Map(),
     actors: new Map(),
+    cosigned: new Map(),
     frontier: new Uint8Array(0),
     control: undefined,
     head: undefined,
@@ -102,23 +130,64 @@ function storedSpace(space: MemorySpace): StoredSpace {
   }
 }
 
-function apply(space: MemorySpace, { entries, nodes, frontier, state }: Append): void {
+function apply(space: MemorySpace, { entries, nodes, frontier, state, dropped }: Append): void {
   space.entries.push(...entries)
   for (const [level, index, hash] of nodes) space.nodes.set(`${level}/${index}`, hash)
   for (const { document, value } of state.documents) space.documents.set(document, value)
   for (const row of state.actors) space.actors.set(`${row.document}/${row.actor}`, row)
   space.frontier = frontier
   space.control = state.control ?? space.control
+  for (const index of dropped) {
+    const entry = space.entries[index]
+    if (entry !== undefined) space.entries[index] = { ...entry, body: undefined }
+  }
 }
 
 function selectEntries(entries: readonly StoredEntry[], range: EntryRange): readonly StoredEntry[] {
-  const selected: StoredEntry[] = []
+  return upTo(range, entries.slice(range.from, Math.max(range.from, range.to)))
+}
+
+function selectChosen(space: MemorySpace, choice: EntryChoice, limits: ReadLimits): readonly PlacedEntry[] {
+  const entries = chosenOf(space, choice).map(index => ({ ...(space.entries[index] as StoredEntry), index }))
+  return upTo(limits, entries)
+}
+
+function chosenOf({ entries, actors }: MemorySpace, choice: EntryChoice): readonly number[] {
+  const where = (from: number, to: number, holds: (entry: StoredEntry) => boolean): number[] => {
+    const places: number[] = []
+    for (let i = from; i < Math.min(to, entries.length); i++) if (holds(entries[i] as StoredEntry)) places.push(i)
+    return places
+  }
+  const { from } = choice
+  switch (choice.kind) {
+    case 'control':
+      return where(from, choice.to, entry => entry.isControl)
+    case 'document':
+      return where(from, choice.to, entry => entry.document === choice.document)
+    case 'chain':
+      return where(0, entries.length, ({ actor, seq }) => actor === choice.actor && seq >= from && seq <= choice.to)
+    case 'latest': {
+      const isOfDocument = ({ actor }: StoredEntry): boolean => actors.has(`${choice.document}/${actor}`)
+      const latest = new Map<ActorId, number>()
+      for (const place of where(0, choice.below, isOfDocument)) latest.set((entries[place] as StoredEntry).actor, place)
+      return [...latest.values()].filter(place => place >= from).sort((a, b) => a - b)
+    }
+  }
+}
+
+/** As much as fits, one at least, without the bodies that are too long. */
+function upTo<T extends StoredEntry>({ inlineLength, maxBytes }: ReadLimits, entries: readonly T[]): readonly T[] {
+  const selected: T[] = []
   let bytes = 0
-  for (const entry of entries.slice(range.from, range.to)) {
-    const body = entry.bodyLength <= range.inlineLength ? entry.body : undefined
+  for (const entry of entries) {
+    const body = entry.bodyLength <= inlineLength ? entry.body : undefined
     bytes += entry.header.length + entry.signature.length + (body?.length ?? 0)
-    if (selected.length > 0 && bytes > range.maxBytes) break
+    if (selected.length > 0 && bytes > maxBytes) break
     selected.push({ ...entry, body })
   }
   return selected
+}
+
+function largestFirst(notes: ReadonlyMap<number, Uint8Array> | undefined): readonly number[] {
+  return [...(notes?.keys() ?? [])].sort((a, b) => b - a)
 }

@@ -3,7 +3,7 @@ import { SealogError } from 'sealog/protocol'
 
 /** "SLRY", at byte 68 of the file. */
 const APPLICATION_ID = 0x534c5259
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 /** After a large transaction the write-ahead log is cut back to this many bytes. */
 const LOG_LIMIT = 64 * 2 ** 20
 
@@ -11,7 +11,7 @@ const LOG_LIMIT = 64 * 2 ** 20
  * Spaces have short numbers, as their ids would stand in every row. Rows of entries are short and clustered by place;
  * bodies are not, and apart from them, so that they can go without a trace in the log.
  */
-const TABLES: readonly string[] = [
+const SCHEMA: readonly string[] = [
   `CREATE TABLE identity (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     name TEXT NOT NULL,
@@ -30,12 +30,19 @@ const TABLES: readonly string[] = [
     header BLOB NOT NULL,
     hash BLOB NOT NULL,
     signature BLOB NOT NULL,
+    document BLOB NOT NULL,
     actor BLOB NOT NULL,
+    seq INTEGER NOT NULL,
     is_control INTEGER NOT NULL,
+    is_snapshot INTEGER NOT NULL,
     seen_size INTEGER NOT NULL,
     body_length INTEGER NOT NULL,
+    replaced BLOB NOT NULL,
     PRIMARY KEY (space, place)
   ) STRICT, WITHOUT ROWID`,
+  'CREATE INDEX entries_of_control ON entries (space, place) WHERE is_control = 1',
+  'CREATE INDEX entries_of_documents ON entries (space, document, place)',
+  'CREATE INDEX entries_of_actors ON entries (space, actor, seq)',
   `CREATE TABLE bodies (
     space INTEGER NOT NULL,
     place INTEGER NOT NULL,
@@ -68,6 +75,12 @@ const TABLES: readonly string[] = [
     time INTEGER NOT NULL,
     note BLOB NOT NULL
   ) STRICT`,
+  `CREATE TABLE cosigned (
+    space INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    note BLOB NOT NULL,
+    PRIMARY KEY (space, size)
+  ) STRICT, WITHOUT ROWID`,
 ]
 
 /**
@@ -94,7 +107,7 @@ export function prepareDatabase(db: Database): void {
 }
 
 function initialise(db: Database): void {
-  for (const table of TABLES) db.exec(table)
+  for (const statement of SCHEMA) db.exec(statement)
   db.pragma(`application_id = ${APPLICATION_ID}`)
   db.pragma(`user_version = ${SCHEMA_VERSION}`)
 }
@@ -108,20 +121,20 @@ function recognise(db: Database): void {
     throw new SealogError('ERR_STORE_CORRUPT', "the file is another application's database")
   }
   const version = numberOf(db, 'user_version')
-  if (version > SCHEMA_VERSION) {
+  if (version !== SCHEMA_VERSION) {
     throw new SealogError(
       'ERR_STORE_SCHEMA',
-      `the database has schema ${version}, this version knows ${SCHEMA_VERSION}`,
+      `the database has schema ${version}, this version reads ${SCHEMA_VERSION} only`,
     )
   }
-  const expected = [...TABLES].sort()
+  const expected = [...SCHEMA].sort()
   const actual = [...schemaOf(db)].sort()
-  if (version !== SCHEMA_VERSION || expected.length !== actual.length || expected.some((sql, i) => sql !== actual[i])) {
+  if (expected.length !== actual.length || expected.some((sql, i) => sql !== actual[i])) {
     throw new SealogError('ERR_STORE_CORRUPT', 'the database does not have the tables it should have')
   }
 }
 
-/** What was created by a statement: tables, and no indexes that SQLite makes by itself. */
+/** What was created by a statement: tables and indexes, and none of those that SQLite makes by itself. */
 function schemaOf(db: Database): readonly string[] {
   return db.prepare<[], string>('SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL').pluck().all()
 }

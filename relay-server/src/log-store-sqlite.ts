@@ -2,9 +2,19 @@ import { accessSync, closeSync, constants, openSync } from 'node:fs'
 import { resolve } from 'node:path'
 import Database, { type Database as SqliteDatabase } from 'better-sqlite3'
 import { actorIdOf, documentIdOf, idBytes, SealogError, type SpaceId } from 'sealog/protocol'
-import type { Append, EntryRange, LogStore, StoredEntry, StoredHead, StoredIdentity, StoredSpace } from './log-store.ts'
-import { assertAppendable, assertHeadAdvances } from './log-store-fence.ts'
+import {
+  type Append,
+  type EntryRange,
+  KEPT_COSIGNED,
+  type LogStore,
+  type StoredHead,
+  type StoredIdentity,
+  type StoredSpace,
+} from './log-store.ts'
+import { assertAppendable, assertHeadAdvances, assertStored } from './log-store-fence.ts'
+import { choiceReader } from './log-store-sqlite-choice.ts'
 import { codeOf, storeError } from './log-store-sqlite-errors.ts'
+import { type EntryRow, plain, selectingEntries, storedEntry, takeEntries } from './log-store-sqlite-rows.ts'
 import { prepareDatabase } from './log-store-sqlite-schema.ts'
 
 /** How long to wait for a process that is just ending and still holds the lock, in milliseconds. */
@@ -48,6 +58,9 @@ export function sqliteLogStore(file: string, options: SqliteLogStoreOptions = {}
     readSpace: space => use(db => db.readSpace(space)),
     append: append => use(db => db.append(append)),
     putHead: (space, head) => use(db => db.putHead(space, head)),
+    readChoice: (space, choice, limits) => use(db => db.readChoice(space, choice, limits)),
+    putCosigned: (space, size, note) => use(db => db.putCosigned(space, size, note)),
+    readCosigned: space => use(db => db.readCosigned(space)),
     readEntries: (space, range) => use(db => db.readEntries(space, range)),
     readNodes: (space, places) => use(db => db.readNodes(space, places)),
     readBody: (space, index, offset, length) => use(db => db.readBody(space, index, offset, length)),
@@ -91,17 +104,6 @@ interface SpaceRow {
   readonly control: Uint8Array
 }
 
-type EntryRow = [
-  header: Uint8Array,
-  hash: Uint8Array,
-  signature: Uint8Array,
-  actor: Uint8Array,
-  isControl: number,
-  seenSize: number,
-  bodyLength: number,
-  body: Uint8Array | null,
-]
-
 function operations(db: SqliteDatabase, onStatement: (name: string) => void): OpenDatabase {
   const selectIdentity = db.prepare<[], StoredIdentity>('SELECT name, key FROM identity')
   const insertIdentity = db.prepare('INSERT INTO identity (only, name, key) VALUES (1, ?, ?) ON CONFLICT DO NOTHING')
@@ -112,8 +114,9 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
   const updateSpace = db.prepare(
     'UPDATE spaces SET size = ?, frontier = ?, control = coalesce(?, control) WHERE number = ?',
   )
-  const insertEntry = db.prepare('INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+  const insertEntry = db.prepare('INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
   const insertBody = db.prepare('INSERT INTO bodies VALUES (?, ?, ?)')
+  const deleteBody = db.prepare('DELETE FROM bodies WHERE space = ? AND place = ?')
   const insertNode = db.prepare('INSERT INTO nodes VALUES (?, ?, ?, ?)')
   const upsertDocument = db.prepare(
     'INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
@@ -126,6 +129,16 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
      ON CONFLICT DO UPDATE SET size = excluded.size, time = excluded.time, note = excluded.note`,
   )
   const selectHead = db.prepare<[number], StoredHead>('SELECT size, time, note FROM heads WHERE space = ?')
+  const upsertCosigned = db.prepare(
+    'INSERT INTO cosigned VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET note = excluded.note',
+  )
+  const deleteOldCosigned = db.prepare(
+    `DELETE FROM cosigned WHERE space = ? AND size NOT IN
+       (SELECT size FROM cosigned WHERE space = ? ORDER BY size DESC LIMIT ${KEPT_COSIGNED})`,
+  )
+  const selectCosigned = db
+    .prepare<[number], Uint8Array>('SELECT note FROM cosigned WHERE space = ? ORDER BY size DESC')
+    .pluck()
   const selectDocuments = db
     .prepare<[number], [Uint8Array, Uint8Array]>('SELECT document, value FROM documents WHERE space = ?')
     .raw()
@@ -136,12 +149,10 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     .raw()
   const selectEntries = db
     .prepare<[number, number, number, number], EntryRow>(
-      `SELECT header, hash, signature, actor, is_control, seen_size, body_length, body
-     FROM entries LEFT JOIN bodies
-       ON bodies.space = entries.space AND bodies.place = entries.place AND body_length <= ?
-     WHERE entries.space = ? AND entries.place >= ? AND entries.place < ? ORDER BY entries.place`,
+      selectingEntries('entries.space = ? AND entries.place >= ? AND entries.place < ? ORDER BY entries.place'),
     )
     .raw()
+  const readChosen = choiceReader(db)
   const selectLeaf = db
     .prepare<[number, number], Uint8Array>('SELECT hash FROM entries WHERE space = ? AND place = ?')
     .pluck()
@@ -155,7 +166,7 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     .pluck()
 
   const writeAppend = db.transaction((append: Append) => {
-    const { from, entries, nodes, frontier, state } = append
+    const { from, entries, nodes, frontier, state, dropped } = append
     const known = selectSpace.get(idBytes(append.space))
     assertAppendable(append, known?.size ?? 0)
     const size = from + entries.length
@@ -170,10 +181,14 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
         entry.header,
         entry.hash,
         entry.signature,
+        idBytes(entry.document),
         idBytes(entry.actor),
+        entry.seq,
         entry.isControl ? 1 : 0,
+        entry.isSnapshot ? 1 : 0,
         entry.seenSize,
         entry.bodyLength,
+        entry.replaced,
       )
       onStatement('body')
       insertBody.run(space, from + i, entry.body)
@@ -190,6 +205,10 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
       onStatement('actor')
       upsertActor.run(space, idBytes(document), idBytes(actor), value)
     }
+    for (const index of dropped) {
+      onStatement('dropped')
+      deleteBody.run(space, index)
+    }
     onStatement('commit')
   })
 
@@ -199,6 +218,16 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     assertHeadAdvances(head, space?.size ?? 0, before)
     onStatement('head')
     upsertHead.run(space?.number, head.size, head.time, head.note)
+    onStatement('commit')
+  })
+
+  const writeCosigned = db.transaction((id: SpaceId, size: number, note: Uint8Array) => {
+    const space = selectSpace.get(idBytes(id))
+    assertStored(size, space?.size ?? 0)
+    onStatement('cosigned')
+    upsertCosigned.run(space?.number, size, note)
+    onStatement('old')
+    deleteOldCosigned.run(space?.number, space?.number)
     onStatement('commit')
   })
 
@@ -247,17 +276,11 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     },
     append: append => writeAppend(append),
     putHead: (id, head) => writeHead(id, head),
-    readEntries(id, { from, to, inlineLength, maxBytes }: EntryRange) {
-      const entries: StoredEntry[] = []
-      let bytes = 0
-      for (const row of selectEntries.iterate(inlineLength, numberOf(id), from, to)) {
-        const entry = storedEntry(row)
-        bytes += entry.header.length + entry.signature.length + (entry.body?.length ?? 0)
-        if (entries.length > 0 && bytes > maxBytes) break
-        entries.push(entry)
-      }
-      return entries
-    },
+    readChoice: (id, choice, limits) => readChosen(numberOf(id), choice, limits),
+    putCosigned: (id, size, note) => writeCosigned(id, size, note),
+    readCosigned: id => selectCosigned.all(numberOf(id)).map(plain),
+    readEntries: (id, { from, to, inlineLength, maxBytes }: EntryRange) =>
+      takeEntries(selectEntries.iterate(inlineLength, numberOf(id), from, to), maxBytes, storedEntry),
     readNodes(id, places) {
       const space = numberOf(id)
       return places.map(([level, index]) => {
@@ -273,23 +296,4 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     },
     close: () => void db.close(),
   }
-}
-
-function storedEntry(row: EntryRow): StoredEntry {
-  const [header, hash, signature, actor, isControl, seenSize, bodyLength, body] = row
-  return {
-    header: plain(header),
-    hash: plain(hash),
-    signature: plain(signature),
-    actor: actorIdOf(actor),
-    isControl: isControl === 1,
-    seenSize,
-    bodyLength,
-    body: body === null ? undefined : plain(body),
-  }
-}
-
-/** SQLite hands out Node's own kind of bytes, each in a buffer of its own. */
-function plain(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

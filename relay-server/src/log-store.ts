@@ -8,13 +8,41 @@ export interface StoredEntry {
   readonly hash: Uint8Array
   /** 64 bytes. */
   readonly signature: Uint8Array
+  readonly document: DocumentId
   readonly actor: ActorId
+  /** In the actor's chain: `seq` of the header. */
+  readonly seq: number
   readonly isControl: boolean
+  readonly isSnapshot: boolean
   /** What the author had seen: `seenSize` of the header. */
   readonly seenSize: number
   readonly bodyLength: number
   /** Undefined in an answer of `readEntries` where it is long, and where it is not stored. */
   readonly body: Uint8Array | undefined
+  /** The records of the state that this entry replaced, see replaced.ts: with them, older states are found again. */
+  readonly replaced: Uint8Array
+}
+
+/** An entry and its place in the log. */
+export interface PlacedEntry extends StoredEntry {
+  readonly index: number
+}
+
+/** Which entries to read, out of the order of the log's stretches; all bounds are indices unless said otherwise. */
+export type EntryChoice =
+  /** Control entries of `from … to−1`. */
+  | { readonly kind: 'control'; readonly from: number; readonly to: number }
+  /** Entries of one document in `from … to−1`. */
+  | { readonly kind: 'document'; readonly document: DocumentId; readonly from: number; readonly to: number }
+  /** Of each actor that has a row in this document's state, the latest entry below an index. */
+  | { readonly kind: 'latest'; readonly document: DocumentId; readonly below: number; readonly from: number }
+  /** A stretch of one actor's chain, both bounds included, by `seq`. */
+  | { readonly kind: 'chain'; readonly actor: ActorId; readonly from: number; readonly to: number }
+
+/** How much of a choice to read at once. */
+export interface ReadLimits {
+  readonly inlineLength: number
+  readonly maxBytes: number
 }
 
 /** Rows of the state after the stored entries, encoded as `sealog/protocol` does. */
@@ -58,6 +86,8 @@ export interface Append {
   readonly frontier: Uint8Array
   /** The rows that these entries change or add. */
   readonly state: StateRows
+  /** Entries, earlier ones or of these, whose bodies are not stored from now on: superseded snapshots. */
+  readonly dropped: readonly number[]
 }
 
 /** A stretch of a log to read. */
@@ -71,6 +101,9 @@ export interface EntryRange {
   readonly maxBytes: number
 }
 
+/** So many cosigned notes of a space are kept. */
+export const KEPT_COSIGNED = 8
+
 /** Whose store this is; written once. */
 export interface StoredIdentity {
   readonly name: string
@@ -83,17 +116,19 @@ export interface StoredIdentity {
  *
  * Contract (checked by `logStoreContract` of `sealog-relay/testing`):
  * - `append` is one transaction: entries, bodies, nodes, frontier and state rows are all stored or none is. When it
- *   resolves, they survive a crash of the process and of the machine. So is, and does, `putHead`;
+ *   resolves, they survive a crash of the process and of the machine. So are, and do, `putHead` and `putCosigned`;
  * - an `append` whose `from` is not the number of stored entries rejects with ERR_STORE_LOCKED and changes nothing. This
  *   fences off a second process that took over the space: the one that comes late learns it before it signs anything;
- * - a `putHead` that goes back in size or time, or that is ahead of the stored entries, rejects likewise;
+ * - a `putHead` that goes back in size or time, or that is ahead of the stored entries, rejects likewise; so does a
+ *   `putCosigned` that is ahead of them;
  * - calls for one space come one after the other, except reads, which may come at any time and see every `append` that
  *   resolved before them. Calls for different spaces come as they like;
- * - entries and nodes never change once they are stored, so a read of what is below a signed size needs no transaction;
+ * - entries and nodes never change once they are stored, except that bodies go (`Append.dropped`), so a read of what is
+ *   below a signed size needs no transaction;
  * - bytes that are handed in are not changed afterwards by anyone, nor are bytes that are handed out;
  * - failures are `SealogError`s: ERR_STORE_FULL, ERR_STORE_LOCKED, ERR_STORE_CORRUPT, ERR_STORE_SCHEMA, ERR_CLOSED before
- *   `open` and after `close`, else ERR_STORE. After an `append` or `putHead` that failed in any other way than
- *   ERR_STORE_LOCKED, whether it took effect is known only after the space is read anew.
+ *   `open` and after `close`, else ERR_STORE. After a write that failed in any other way than ERR_STORE_LOCKED, whether
+ *   it took effect is known only after the space is read anew.
  */
 export interface LogStore {
   /** Takes hold of the place and prepares the schema. */
@@ -105,6 +140,15 @@ export interface LogStore {
   readSpace(space: SpaceId): Promise<StoredSpace | undefined>
   append(append: Append): Promise<void>
   putHead(space: SpaceId, head: StoredHead): Promise<void>
+  /**
+   * In the order of the log (a chain: by `seq`), from the choice's `from` on; fewer than there are where `maxBytes`
+   * ends them, but one at least.
+   */
+  readChoice(space: SpaceId, choice: EntryChoice, limits: ReadLimits): Promise<readonly PlacedEntry[]>
+  /** Keeps a note that members have cosigned in the place of the one of the same size, and the eight of largest size. */
+  putCosigned(space: SpaceId, size: number, note: Uint8Array): Promise<void>
+  /** The cosigned notes that are kept, the largest first. */
+  readCosigned(space: SpaceId): Promise<readonly Uint8Array[]>
   /** In order, from `range.from` on; fewer than asked for where `maxBytes` or the log ends them. */
   readEntries(space: SpaceId, range: EntryRange): Promise<readonly StoredEntry[]>
   /**

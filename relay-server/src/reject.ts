@@ -1,4 +1,4 @@
-import { asSealogError, encodeMessage, type SealogError, type SpaceId } from 'sealog/protocol'
+import { asSealogError, encodeMessage, hasCode, SealogError, type SpaceId } from 'sealog/protocol'
 
 const MAX_MESSAGE_LENGTH = 1024
 
@@ -6,12 +6,12 @@ export interface Refusal {
   readonly ref: number
   readonly space: SpaceId
   readonly error: SealogError
-  /** Of the entry of a push that was refused. Default 0. */
+  /** Of the entry of a push that was refused. Default: 0, and how many entries there are for a relay that is behind. */
   readonly position?: number
 }
 
 /** The frame that tells why a request was not carried out. */
-export function rejectFrame({ ref, space, error, position = 0 }: Refusal): Uint8Array {
+export function rejectFrame({ ref, space, error, position = sizeIn(error) }: Refusal): Uint8Array {
   return encodeMessage({
     type: 'reject',
     ref,
@@ -26,4 +26,15 @@ export function rejectFrame({ ref, space, error, position = 0 }: Refusal): Uint8
 /** Whatever was thrown, as something that may be told to the other side. */
 export function tellable(error: unknown): SealogError {
   return asSealogError(error, 'ERR_RELAY_INTERNAL', 'the relay failed')
+}
+
+/** The relay has fewer entries than it once signed, or than somebody has seen; it can be given those from `size` on. */
+export function relayBehind(size: number): SealogError {
+  return new SealogError('ERR_RELAY_BEHIND', `the relay has ${size} entries and not all that it signed`, {
+    details: { index: size },
+  })
+}
+
+function sizeIn(error: SealogError): number {
+  return hasCode(error, 'ERR_RELAY_BEHIND') ? (error.details.index ?? 0) : 0
 }

@@ -4,8 +4,6 @@ import {
   encodeNoteText,
   noteKeyHash,
   originOf,
-  parseNote,
-  relaySignature,
   rootOf,
   SealogError,
   type SpaceId,
@@ -14,6 +12,7 @@ import {
 import type { RelayContext } from './context.ts'
 import type { SpaceView } from './judge.ts'
 import type { StoredHead } from './log-store.ts'
+import { readOwnNote } from './own-note.ts'
 
 /** A checkpoint that this relay signed, and stored before anybody saw it. */
 export interface SignedHead {
@@ -30,7 +29,7 @@ export interface SignedHead {
 export async function signHead(
   context: RelayContext,
   view: SpaceView,
-  before: SignedHead | undefined,
+  before: Pick<SignedHead, 'checkpoint'> | undefined,
 ): Promise<SignedHead> {
   if (view.state === undefined) throw new TypeError('view: expected a space with a genesis')
   const origin = originOf(context.name, view.space)
@@ -50,14 +49,28 @@ export async function signHead(
 
 /** A head as the store has it. @throws SealogError if this relay has not signed it, or it is about another log */
 export async function readHead(context: RelayContext, space: SpaceId, stored: StoredHead): Promise<SignedHead> {
-  const note = parseNote(stored.note)
-  const { checkpoint } = note
-  const publicKey = context.signingKey.publicKey
-  const signature = relaySignature(note, { name: originOf(context.name, space), publicKey })
-  const holds = await context.verifier.verify({ publicKey, message: note.text, signature })
-  if (!holds) throw new SealogError('ERR_CHECKPOINT_SIGNATURE', 'the stored note is not signed by this relay')
+  const { checkpoint } = await readOwnNote(context, space, stored.note)
   if (checkpoint.size !== stored.size || checkpoint.time !== stored.time) {
     throw new SealogError('ERR_STORE_CORRUPT', 'the stored note is not the one that its row describes')
   }
   return { checkpoint, note: stored.note }
+}
+
+/**
+ * The head of a log whose lost end was given back: the note that this relay signed for it then; or a new one, where it
+ * has signed something later since, as time must not go back.
+ * @param signed what else this relay is known to have signed of this space
+ * @param head of the view's size, root and state root, by this relay
+ */
+export async function continueHead(
+  context: RelayContext,
+  view: SpaceView,
+  signed: readonly Checkpoint[],
+  head: SignedHead,
+): Promise<SignedHead> {
+  const { size, time } = head.checkpoint
+  const latest = signed.find(other => other.time > time && signed.every(({ time: each }) => each <= other.time))
+  if (latest !== undefined) return signHead(context, view, { checkpoint: latest })
+  await context.store.putHead(view.space, { size, time, note: head.note })
+  return head
 }

@@ -1,50 +1,26 @@
 import {
-  authenticationInput,
   encodeMessage,
-  equalBytes,
-  type GetBody,
   hasCode,
-  INLINE_BODY_LENGTH,
   isZero,
-  type Open,
-  type Pull,
   type Push as PushMessage,
   type ReplicaMessage,
+  type Restore,
   SealogError,
   type SpaceId,
   spaceIdOf,
 } from 'sealog/protocol'
-import type { RelayContext } from './context.ts'
 import type { Push } from './judge.ts'
-import type { Peer } from './peer.ts'
+import { chainFrames, skipFrames } from './log-answers.ts'
 import { readPush } from './pushed-entry.ts'
 import { rejectFrame, tellable } from './reject.ts'
-import type { Lease, SpaceRegistry } from './space-registry.ts'
+import type { Restoration } from './restoration.ts'
+import type { SocketSurroundings } from './socket-surroundings.ts'
+import { notOpen, SpaceReading } from './space-reading.ts'
 import type { PushOutcome, SpaceSequencer } from './space-sequencer.ts'
-import type { Staging } from './staging.ts'
-import { Subscription } from './subscription.ts'
-
-/** What a socket gives to its channels. */
-export interface SocketSurroundings {
-  readonly context: RelayContext
-  readonly spaces: SpaceRegistry
-  readonly peer: Peer
-  readonly staging: Staging
-  /** What devices sign on this socket, 32 bytes. */
-  readonly challenge: Uint8Array
-  /** The socket has opened or created a space. */
-  readonly onAuthenticated: () => void
-  /** @throws SealogError ERR_LIMIT where the socket has as many open spaces as it may */
-  readonly assertRoom: (space: SpaceId) => void
-}
+import type { Subscription } from './subscription.ts'
 
 /** Waits for what is left of a request once the next one may be served. */
 type Rest = () => Promise<void>
-
-interface Reading {
-  readonly subscription: Subscription
-  readonly lease: Lease
-}
 
 /**
  * One space on one socket. Requests are served one after the other, in the order in which they came; a push is served
@@ -53,7 +29,9 @@ interface Reading {
 export class SpaceChannel {
   readonly space: SpaceId
   readonly #socket: SocketSurroundings
-  #reading: Reading | undefined
+  readonly #reading: SpaceReading
+  /** Where entries that the relay has lost are on their way from here. */
+  #restoring: Restoration | undefined
   #tail: Promise<unknown> = Promise.resolve()
   #requests = 0
   #opens = 0
@@ -62,15 +40,16 @@ export class SpaceChannel {
   constructor(space: SpaceId, socket: SocketSurroundings) {
     this.space = space
     this.#socket = socket
+    this.#reading = new SpaceReading(space, socket)
   }
 
   get isReading(): boolean {
-    return this.#reading !== undefined
+    return this.#reading.isOpen
   }
 
   /** Nothing is open and nothing is asked for. */
   get isUnused(): boolean {
-    return this.#reading === undefined && this.#requests === 0
+    return !this.#reading.isOpen && this.#restoring === undefined && this.#requests === 0
   }
 
   /** @returns a promise, never rejected, that is kept when the request is answered */
@@ -88,7 +67,8 @@ export class SpaceChannel {
   /** The socket is gone. */
   close(): void {
     this.#isClosed = true
-    this.#endReading()
+    this.#reading.close()
+    this.#endRestoring()
   }
 
   async #serve(message: ReplicaMessage): Promise<Rest | undefined> {
@@ -104,115 +84,56 @@ export class SpaceChannel {
   async #dispatch(message: ReplicaMessage): Promise<Rest | undefined> {
     switch (message.type) {
       case 'open':
-        await this.#open(message)
+        await this.#reading.open(message)
         return undefined
       case 'pull':
-        await this.#pull(message)
+        await this.#reading.pull(message)
         return undefined
       case 'push':
         return this.#push(message)
       case 'put-body':
-        this.#assertReading()
+        if (this.#restoring === undefined) this.#reading.assertOpen()
         this.#socket.staging.put(message)
-        this.#socket.peer.send(encodeMessage({ type: 'received', ref: message.ref, space: this.space }))
+        this.#confirm(message.ref)
         return undefined
       case 'get-body':
-        await this.#getBody(message)
+        await this.#reading.sendBody(message)
+        return undefined
+      case 'read':
+        this.#reading.assertOpen().subscription.audit(message.ref, message.from, message.to)
+        return undefined
+      case 'skip':
+        await this.#reading.answer((lease, device) => skipFrames(this.#socket.context, lease, device, message))
+        return undefined
+      case 'get-document':
+        this.#reading.sendDocument(message)
+        return undefined
+      case 'get-chain':
+        await this.#reading.answer(lease => chainFrames(this.#socket.context, lease, message))
+        return undefined
+      case 'cosign':
+        await this.#reading.holding((lease, device) => lease.cosignatures.take(message, device))
+        this.#confirm(message.ref)
+        return undefined
+      case 'restore':
+        await this.#restore(message)
         return undefined
       case 'leave':
-        this.#endReading()
+        this.#reading.end()
+        this.#endRestoring()
         return undefined
     }
   }
 
-  // -- Reading ------------------------------------------------------------------------------------------------------
-
-  async #open(message: Open): Promise<void> {
-    this.#socket.assertRoom(this.space)
-    const lease = await this.#socket.spaces.acquire(this.space)
-    try {
-      // What was pushed before on this socket decides too: a join makes its device current.
-      await lease.sequencer.settle()
-      // Before the signature: whether an unknown key may be one at all costs milliseconds, and anybody could ask.
-      currentDevice(lease.sequencer, message.device)
-      await this.#authenticate(message)
-      this.#read(message, lease)
-    } catch (error) {
-      lease.release()
-      throw error
-    }
-  }
-
-  async #authenticate({ device, signature }: Open): Promise<void> {
-    const { context, challenge } = this.#socket
-    const relay = { name: context.name, key: context.signingKey.publicKey }
-    const input = authenticationInput(relay, challenge, this.space, device)
-    const holds = await context.verifier.verify({ publicKey: device, message: input, signature })
-    if (!holds) throw new SealogError('ERR_UNAUTHORIZED', 'the signature over the challenge does not verify')
-  }
-
-  #read({ device, from, ref }: Open, lease: Lease): void {
-    const { sequencer } = lease
-    const number = currentDevice(sequencer, device)
-    const size = sequencer.head?.checkpoint.size ?? 0
-    if (from > size) throw new SealogError('ERR_UNEXPECTED', `the log has ${size} entries, not ${from}`)
-    this.#endReading()
-    if (this.#isClosed) {
-      lease.release()
-      return
-    }
-    const subscription = new Subscription({
-      sequencer,
-      device: number,
-      from,
-      ref,
-      peer: this.#socket.peer,
-      onEnd: () => {
-        if (this.#reading?.subscription === subscription) this.#endReading()
-      },
-    })
-    this.#reading = { subscription, lease }
-    this.#socket.onAuthenticated()
-    subscription.start()
-  }
-
-  async #pull({ ref }: Pull): Promise<void> {
-    this.#assertReading()
-    // A hold of its own: the subscription may end in the meantime.
-    const lease = await this.#socket.spaces.acquire(this.space)
-    await lease.sequencer.settle()
-    lease.release()
-    this.#assertReading().subscription.answer(ref)
-  }
-
-  #assertReading(): Reading {
-    if (this.#reading === undefined) throw notOpen()
-    return this.#reading
-  }
-
-  #endReading(): void {
-    const reading = this.#reading
-    this.#reading = undefined
-    reading?.subscription.end()
-    reading?.lease.release()
-  }
-
-  async #getBody({ ref, index, offset }: GetBody): Promise<void> {
-    const { sequencer } = this.#assertReading().lease
-    const { peer } = this.#socket
-    if (index >= (sequencer.head?.checkpoint.size ?? 0)) throw new SealogError('ERR_UNEXPECTED', `no entry ${index}`)
-    await peer.drained()
-    const bytes = await sequencer.readBody(index, offset, INLINE_BODY_LENGTH)
-    if (bytes === undefined) throw new SealogError('ERR_BODY', `the body of entry ${index} is not stored`)
-    if (bytes.length === 0 && offset > 0) throw new SealogError('ERR_UNEXPECTED', `the body ends before ${offset}`)
-    peer.send(encodeMessage({ type: 'body-part', ref, space: this.space, offset, bytes }))
+  #confirm(ref: number): void {
+    this.#socket.peer.send(encodeMessage({ type: 'received', ref, space: this.space }))
   }
 
   // -- Writing ------------------------------------------------------------------------------------------------------
 
   async #push(message: PushMessage): Promise<Rest> {
     const push = readPush(message.entries, hash => this.#socket.staging.find(this.space, hash))
-    const subscription = this.#reading?.subscription
+    const { subscription } = this.#reading
     this.#assertMayPush(push)
     const lease = await this.#socket.spaces.acquire(this.space)
     const origin = subscription && { follower: subscription, ref: message.ref }
@@ -232,7 +153,7 @@ export class SpaceChannel {
   #assertMayPush(push: Push): void {
     const [first] = push
     if (first === undefined) throw new SealogError('ERR_MALFORMED', 'a push without entries')
-    if (this.#reading !== undefined) return
+    if (this.#reading.isOpen) return
     if ('fault' in first) throw first.fault
     if (!isZero(first.header.space)) throw notOpen()
     // Judging it reads what the log of the space has: nobody who only knows the id may ask for that.
@@ -273,6 +194,29 @@ export class SpaceChannel {
     }
   }
 
+  /** Whoever gives back what is lost need not be known here: see `Restoration`. */
+  async #restore(message: Restore): Promise<void> {
+    const lease = await this.#socket.spaces.acquire(this.space)
+    try {
+      this.#restoring = lease.restoration
+      const { staging, onAuthenticated } = this.#socket
+      await lease.restoration.take(message, this, hash => staging.find(this.space, hash))
+      onAuthenticated()
+      if (!message.more || this.#isClosed) this.#endRestoring()
+      this.#confirm(message.ref)
+    } catch (error) {
+      this.#endRestoring()
+      throw error
+    } finally {
+      lease.release()
+    }
+  }
+
+  #endRestoring(): void {
+    this.#restoring?.end(this)
+    this.#restoring = undefined
+  }
+
   // -- Refusals -----------------------------------------------------------------------------------------------------
 
   #reject(ref: number, cause: unknown): void {
@@ -285,17 +229,4 @@ export class SpaceChannel {
     const reason = error.cause instanceof Error ? error.cause.message : error.message
     this.#socket.context.log({ level: 'error', event: 'request-failed', space: this.space, reason })
   }
-}
-
-/** @throws SealogError ERR_UNKNOWN_SPACE, ERR_UNAUTHORIZED */
-function currentDevice({ state }: SpaceSequencer, signing: Uint8Array): number {
-  if (state === undefined) throw new SealogError('ERR_UNKNOWN_SPACE', 'no such space here')
-  for (const [number, device] of state.control.devices) {
-    if (device.removed === undefined && equalBytes(device.signing, signing)) return number
-  }
-  throw new SealogError('ERR_UNAUTHORIZED', 'not a current device of the space')
-}
-
-function notOpen(): SealogError {
-  return new SealogError('ERR_UNAUTHORIZED', 'the space is not open on this socket')
 }

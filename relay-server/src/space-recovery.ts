@@ -1,11 +1,12 @@
 import {
   type ActorRecord,
+  type Checkpoint,
   type DocumentId,
+  type DocumentRecord,
   decodeActorRecord,
   decodeControlState,
   decodeDocumentRecord,
   decodeRange,
-  emptyActors,
   entryHash,
   equalBytes,
   idBytes,
@@ -18,6 +19,7 @@ import {
   setAt,
   stateKey,
   stateRoot,
+  withActor,
 } from 'sealog/protocol'
 import type { RelayContext } from './context.ts'
 import type { SpaceView } from './judge.ts'
@@ -32,25 +34,33 @@ export interface RecoveredSpace {
   readonly view: SpaceView
   /** Undefined where the space has no entry. */
   readonly head: SignedHead | undefined
+  /** What this relay has signed beyond what is stored: it has lost the end of the log, and must not sign before it has it back. */
+  readonly behind: Checkpoint | undefined
 }
 
 /**
  * Brings a space back from the store, and signs what was durable but not signed when the relay stopped. What was signed
- * is the measure: a store that is behind it, or leads to another root, is not served from.
+ * is the measure: a store that leads to another root is not served from, and one that is behind it only takes back what
+ * it lost.
  * @throws SealogError ERR_RELAY_STORAGE where the store contradicts itself or the signed head
  */
 export async function recoverSpace(context: RelayContext, space: SpaceId): Promise<RecoveredSpace> {
   try {
     const stored = await context.store.readSpace(space)
     if (stored === undefined) {
-      return { view: { space, range: { size: 0, hashes: [] }, state: undefined }, head: undefined }
+      return { view: { space, range: { size: 0, hashes: [] }, state: undefined }, head: undefined, behind: undefined }
     }
     const view = await readView(context, space, stored)
     const head = stored.head && (await readHead(context, space, stored.head))
+    if (head !== undefined && head.checkpoint.size > view.range.size) {
+      const { size } = head.checkpoint
+      context.log({ level: 'error', event: 'relay-behind', space, signed: size, stored: view.range.size })
+      return { view, head: undefined, behind: head.checkpoint }
+    }
     await checkHead(context, view, head)
-    if (head !== undefined && head.checkpoint.size === view.range.size) return { view, head }
+    if (head !== undefined && head.checkpoint.size === view.range.size) return { view, head, behind: undefined }
     context.log({ level: 'warn', event: 'signing-after-crash', space, size: view.range.size })
-    return { view, head: await signHead(context, view, head) }
+    return { view, head: await signHead(context, view, head), behind: undefined }
   } catch (cause) {
     throw new SealogError('ERR_RELAY_STORAGE', `the space cannot be served: ${reason(cause)}`, { cause })
   }
@@ -89,17 +99,21 @@ function readState(rows: StateRows): SpaceState {
   for (const { document, value } of rows.documents) {
     const record = decodeDocumentRecord(value)
     refuseIf(record.document !== document, 'a document stands in the place of another')
-    let map = emptyActors()
-    for (const actor of actors.get(document) ?? []) map = setAt(map, stateKey(actor.actor), actor)
-    documents = setAt(documents, stateKey(document), { ...record, actors: map })
+    const whole = (actors.get(document) ?? []).reduce(withChain, record)
+    documents = setAt(documents, stateKey(document), whole)
   }
   return { control: initial.control, documents }
+}
+
+/** As its entries did it: every actor is open before it is retired, and its device is counted from then on. */
+function withChain(record: DocumentRecord, actor: ActorRecord): DocumentRecord {
+  const opened = withActor(record, { ...actor, retired: false })
+  return actor.retired ? withActor(opened, actor) : opened
 }
 
 async function checkHead(context: RelayContext, view: SpaceView, head: SignedHead | undefined): Promise<void> {
   if (head === undefined) return
   const { size, root, stateRoot: signedState } = head.checkpoint
-  refuseIf(size > view.range.size, `${size} entries are signed, ${view.range.size} are stored`)
   const actual = await withNodes(context.store, view.space, nodeAt => rootAt(size, nodeAt))
   refuseIf(!equalBytes(actual, root), 'the entries lead to another root than the signed one')
   if (size < view.range.size || view.state === undefined) return

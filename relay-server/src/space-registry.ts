@@ -1,21 +1,29 @@
 import type { SpaceId } from 'sealog/protocol'
 import type { RelayContext } from './context.ts'
+import { Cosignatures } from './cosignatures.ts'
+import { Restoration } from './restoration.ts'
 import { recoverSpace } from './space-recovery.ts'
 import { SpaceSequencer } from './space-sequencer.ts'
 
 /** Somebody's hold on an open space: it stays in memory until everyone has released it. */
 export interface Lease {
   readonly sequencer: SpaceSequencer
+  readonly cosignatures: Cosignatures
+  readonly restoration: Restoration
   /** To be called once, when nothing of the holder is under way in the space. */
   release(): void
 }
 
+type Parts = Omit<Lease, 'release'>
+
 interface OpenSpace {
   readonly space: SpaceId
-  readonly sequencer: Promise<SpaceSequencer>
+  readonly parts: Promise<Parts>
   holders: number
   /** Is there nothing to it yet, so that it can be forgotten at once? */
   isEmpty: () => boolean
+  /** May it be forgotten at all? What it has lost, it may know from a replica alone. */
+  isPinned: () => boolean
 }
 
 /** The spaces that are in memory: opened when first asked for, closed when unused for longest. */
@@ -24,6 +32,7 @@ export class SpaceRegistry {
   readonly #open = new Map<SpaceId, OpenSpace>()
   /** Nobody holds these; the one unused for longest first. */
   readonly #idle = new Map<SpaceId, OpenSpace>()
+  readonly #restoring = { bytes: 0 }
 
   constructor(context: RelayContext) {
     this.#context = context
@@ -44,7 +53,7 @@ export class SpaceRegistry {
       this.#release(entry)
     }
     try {
-      return { sequencer: await entry.sequencer, release }
+      return { ...(await entry.parts), release }
     } catch (error) {
       release()
       throw error
@@ -53,17 +62,18 @@ export class SpaceRegistry {
 
   /** Resolves when nothing that was asked of any space is under way. */
   async settle(): Promise<void> {
-    const sequencers = await Promise.allSettled([...this.#open.values()].map(entry => entry.sequencer))
-    await Promise.all(sequencers.map(result => (result.status === 'fulfilled' ? result.value.idle() : undefined)))
+    const opened = await Promise.allSettled([...this.#open.values()].map(entry => entry.parts))
+    await Promise.all(opened.map(result => (result.status === 'fulfilled' ? result.value.sequencer.idle() : undefined)))
   }
 
   #load(space: SpaceId): OpenSpace {
-    const sequencer = recoverSpace(this.#context, space).then(recovered => new SpaceSequencer(this.#context, recovered))
-    const entry: OpenSpace = { space, sequencer, holders: 0, isEmpty: () => false }
+    const parts = this.#bring(space)
+    const entry: OpenSpace = { space, parts, holders: 0, isEmpty: () => false, isPinned: () => false }
     this.#open.set(space, entry)
-    sequencer.then(
-      ready => {
-        entry.isEmpty = () => ready.head === undefined
+    parts.then(
+      ({ sequencer }) => {
+        entry.isEmpty = () => sequencer.head === undefined
+        entry.isPinned = () => sequencer.behind !== undefined
       },
       // What contradicts itself stays closed, without being read again for everyone who asks.
       error => this.#context.log({ level: 'error', event: 'space-refused', space, reason: String(error) }),
@@ -71,9 +81,18 @@ export class SpaceRegistry {
     return entry
   }
 
+  async #bring(space: SpaceId): Promise<Parts> {
+    const sequencer = new SpaceSequencer(this.#context, await recoverSpace(this.#context, space))
+    return {
+      sequencer,
+      cosignatures: new Cosignatures(this.#context, sequencer),
+      restoration: new Restoration(this.#context, sequencer, this.#restoring),
+    }
+  }
+
   #release(entry: OpenSpace): void {
     entry.holders--
-    if (entry.holders > 0) return
+    if (entry.holders > 0 || entry.isPinned()) return
     if (entry.isEmpty()) {
       this.#open.delete(entry.space)
       return

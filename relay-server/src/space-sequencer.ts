@@ -1,13 +1,26 @@
-import { hasCode, rootAt, SealogError, type SpaceId, type SpaceState } from 'sealog/protocol'
+import {
+  type Checkpoint,
+  type DocumentId,
+  type DocumentRecord,
+  hasCode,
+  rootAt,
+  SealogError,
+  type SpaceId,
+  type SpaceState,
+  type StateMap,
+} from 'sealog/protocol'
 import { appendOf } from './append.ts'
 import { type Broadcast, makeBroadcast } from './broadcast.ts'
 import type { RelayContext } from './context.ts'
 import { type AcceptedEntry, type Judged, type Push, type RefusedEntry, type SpaceView, seenSizesOf } from './judge.ts'
 import { judgeVerified } from './judge-verified.ts'
 import type { StoredEntry } from './log-store.ts'
-import { type SignedHead, signHead } from './signed-head.ts'
+import { relayBehind } from './reject.ts'
+import type { Restored } from './restored-tail.ts'
+import { continueHead, type SignedHead, signHead } from './signed-head.ts'
 import type { RecoveredSpace } from './space-recovery.ts'
 import { readPart, type SyncPart } from './sync-part.ts'
+import { TracedParts } from './traced-parts.ts'
 import { withNodes } from './tree-reader.ts'
 
 /** Roots kept at hand: most authors have seen one of the latest sizes. */
@@ -44,7 +57,12 @@ interface SettleRequest {
   readonly resolve: () => void
 }
 
-type Request = PushRequest | SettleRequest
+interface TaskRequest {
+  /** Never rejects. */
+  readonly task: () => Promise<void>
+}
+
+type Request = PushRequest | SettleRequest | TaskRequest
 
 /**
  * Orders the pushes of one space (DESIGN §8): verify, reduce, append in one durable transaction, sign, show. What
@@ -56,9 +74,12 @@ export class SpaceSequencer {
   readonly #context: RelayContext
   readonly #followers = new Set<Follower>()
   readonly #roots = new Map<number, Uint8Array>()
+  readonly #traced: TracedParts
   readonly #queue: Request[] = []
   #view: SpaceView
   #head: SignedHead | undefined
+  /** The largest log that this relay has signed, where that is more than it has: it signs nothing until it has it back. */
+  #behind: Checkpoint | undefined
   #failure: SealogError | undefined
   #isRunning = false
 
@@ -67,6 +88,69 @@ export class SpaceSequencer {
     this.#context = context
     this.#view = recovered.view
     this.#head = recovered.head
+    this.#traced = new TracedParts(context.store, recovered.view.space)
+    this.#behind = recovered.behind
+  }
+
+  /** Number of entries that are stored. */
+  get size(): number {
+    return this.#view.range.size
+  }
+
+  /** What this relay has signed beyond what it has (DESIGN §5.5); undefined where it has everything it knows of. */
+  get behind(): Checkpoint | undefined {
+    return this.#behind
+  }
+
+  /** @throws SealogError ERR_RELAY_BEHIND where the relay knows that it has lost entries: it says nothing about the rest */
+  assertLevel(): void {
+    if (this.#behind !== undefined) throw relayBehind(this.size)
+  }
+
+  /**
+   * This relay has lost entries if `proof` is about a larger log: for it signed that, as the caller has verified. To be
+   * called in line, as what it has signed itself in the meantime is no loss.
+   */
+  fallBehind(proof: Checkpoint): void {
+    if (proof.size <= Math.max(this.size, this.#behind?.size ?? 0)) return
+    this.#behind = proof
+    const { log } = this.#context
+    log({ level: 'error', event: 'relay-behind', space: this.space, signed: proof.size, stored: this.size })
+  }
+
+  /** Runs what writes to the store by other ways than a push when nothing else of this space does. */
+  inLine<T>(run: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#enqueue({
+        async task() {
+          try {
+            resolve(await run())
+          } catch (error) {
+            reject(error)
+          }
+        },
+      })
+    })
+  }
+
+  /**
+   * Appends what was lost and given back, and goes on as if nothing had happened; to be called in line.
+   * @param compose judges what was given back on top of the view as it is by then; what it throws changes nothing
+   */
+  async restore(compose: (view: SpaceView) => Promise<Restored>): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure
+    const { append, entries, judged, head } = await compose(this.#view)
+    try {
+      await this.#context.store.append(append)
+      this.#view = judged.view
+      const signed = [this.#head?.checkpoint, this.#behind].filter(checkpoint => checkpoint !== undefined)
+      this.#head = await continueHead(this.#context, judged.view, signed, head)
+      this.#behind = undefined
+      this.#rememberRoot(judged.view.range.size, this.#head.checkpoint.root)
+      await this.#show(entries, judged.accepted, new Map())
+    } catch (error) {
+      throw this.#fail(error)
+    }
   }
 
   /** Of all entries that may be shown; undefined where the space has none. */
@@ -102,15 +186,54 @@ export class SpaceSequencer {
     this.#followers.delete(follower)
   }
 
-  /** A stretch from `from` towards `limit` with the current note. @throws SealogError ERR_RELAY_STORAGE */
-  async readPart(from: number, limit: number): Promise<SyncPart> {
-    const head = this.#head
-    if (head === undefined) throw new SealogError('ERR_UNKNOWN_SPACE', 'the space has no entries')
+  /**
+   * A stretch from `from` towards `limit` with the current note.
+   * @param wants of a sparse reader: the documents whose bodies it gets, as it does tracers
+   * @throws SealogError ERR_RELAY_STORAGE
+   */
+  async readPart(from: number, limit: number, wants?: ReadonlySet<DocumentId>): Promise<SyncPart> {
+    const carries = ({ isControl, isSnapshot, document }: StoredEntry): boolean =>
+      isControl || (!isSnapshot && wants?.has(document) === true)
+    if (wants !== undefined) return this.#readTraced(from, limit, carries)
+    const { head } = this.#shown()
     try {
       return await readPart(this.#context.store, this.space, from, limit, head)
     } catch (error) {
       throw this.#storageError(error)
     }
+  }
+
+  /** The same for an audit: with tracers, and bodies of control entries only. @throws SealogError ERR_RELAY_STORAGE */
+  readForAudit(from: number, limit: number): Promise<SyncPart> {
+    return this.#readTraced(from, limit, entry => entry.isControl)
+  }
+
+  /** The documents as they were after the first `size` entries, at most all. @throws SealogError ERR_RELAY_STORAGE */
+  async documentsAt(size: number): Promise<StateMap<DocumentRecord>> {
+    const { state } = this.#shown()
+    try {
+      return await this.#traced.documentsAt(size, { size: this.#view.range.size, state })
+    } catch (error) {
+      throw this.#storageError(error)
+    }
+  }
+
+  async #readTraced(from: number, limit: number, carries: (entry: StoredEntry) => boolean): Promise<SyncPart> {
+    const { head, state } = this.#shown()
+    try {
+      return await this.#traced.read({ from, limit, head, latest: { size: this.#view.range.size, state }, carries })
+    } catch (error) {
+      throw this.#storageError(error)
+    }
+  }
+
+  #shown(): { readonly head: SignedHead; readonly state: SpaceState } {
+    const head = this.#head
+    const { state } = this.#view
+    if (head === undefined || state === undefined) {
+      throw new SealogError('ERR_UNKNOWN_SPACE', 'the space has no entries')
+    }
+    return { head, state }
   }
 
   /** A part of the body of an entry; undefined where it is not stored. @throws SealogError ERR_RELAY_STORAGE */
@@ -158,11 +281,16 @@ export class SpaceSequencer {
     let next = 0
     for (const request of group) {
       if ('push' in request) request.resolve(outcomes[next++] as PushOutcome)
+      else if ('task' in request) await request.task()
       else request.resolve()
     }
   }
 
   async #append(requests: readonly PushRequest[]): Promise<readonly PushOutcome[]> {
+    if (this.#behind !== undefined) {
+      const error = relayBehind(this.size)
+      return requests.map(() => ({ landed: 0, refused: { position: 0, error } }))
+    }
     try {
       if (this.#failure !== undefined) throw this.#failure
       const base = this.#view
@@ -215,7 +343,7 @@ export class SpaceSequencer {
   /** A new time under the same size, where the note is too old to say that the relay is alive. */
   async #freshen(): Promise<void> {
     const head = this.#head
-    if (head === undefined || this.#failure !== undefined) return
+    if (head === undefined || this.#failure !== undefined || this.#behind !== undefined) return
     if (this.#context.environment.now() - head.checkpoint.time <= this.#context.limits.noteAge) return
     try {
       this.#head = await signHead(this.#context, this.#view, head)

@@ -1,14 +1,17 @@
-import { encodeMessage, hasCode, SealogError } from 'sealog/protocol'
+import { type DocumentId, encodeMessage, hasCode, MAX_WANTS, SealogError } from 'sealog/protocol'
 import type { Broadcast } from './broadcast.ts'
 import { CLOSE, type Peer } from './peer.ts'
-import { rejectFrame } from './reject.ts'
+import { rejectFrame, tellable } from './reject.ts'
 import type { Follower, SpaceSequencer } from './space-sequencer.ts'
 
 /** Answers that wait for a reader: one that asks for more and takes none is done with. */
 const MAX_OWED = 1024
 
+/** Composes an answer for a reader that has the first `position` entries and knows their state. */
+type AnswerAt = (position: number) => AsyncIterable<Uint8Array>
+
 /** What is still owed to the reader once it has all entries: the answer to a request, or a refusal. */
-type Owed = { readonly ref: number } | { readonly frame: Uint8Array }
+type Owed = { readonly ref: number; readonly answerAt?: AnswerAt } | { readonly frame: Uint8Array }
 
 export interface SubscriptionOptions {
   readonly sequencer: SpaceSequencer
@@ -16,6 +19,8 @@ export interface SubscriptionOptions {
   readonly device: number
   /** The first entry that the reader does not have. */
   readonly from: number
+  /** Undefined: all bodies and no tracers. Otherwise the documents whose bodies are wanted, and tracers. */
+  readonly wants: readonly DocumentId[] | undefined
   /** Of the request to open, which the first message answers. */
   readonly ref: number
   readonly peer: Peer
@@ -25,12 +30,14 @@ export interface SubscriptionOptions {
 
 /**
  * One reader of one space on one socket. It sends the log without gap or overlap from where the reader is: entry by
- * entry from the store while it lags, as slowly as the reader takes it, and what others get too once it is level.
+ * entry from the store while it lags, as slowly as the reader takes it, and what others get too once it is level. A
+ * sparse reader always gets parts of its own, with the bodies that it wants and the tracers that it needs.
  */
 export class Subscription implements Follower {
   readonly device: number
   readonly #options: SubscriptionOptions
   readonly #owed: Owed[] = []
+  readonly #wants: Set<DocumentId> | undefined
   #firstRef: number | undefined
   #position: number
   /** Where the device's right to read ends. */
@@ -43,6 +50,7 @@ export class Subscription implements Follower {
     this.#options = options
     this.#position = options.from
     this.#firstRef = options.ref
+    this.#wants = options.wants && new Set(options.wants)
   }
 
   start(): void {
@@ -66,6 +74,38 @@ export class Subscription implements Follower {
     this.#catchUp()
   }
 
+  /**
+   * Answers request `ref` by frames of its own, once the reader has every entry that it may have. From the call of
+   * `answerAt`, which gets the number of these entries, to the last of its frames nothing else of the log is sent: the
+   * reader's view is exactly there when it reads them. Frames go as slowly as the reader takes them. What `answerAt`
+   * throws, at once or later, becomes the refusal of `ref`; nobody asks it where the subscription ends before.
+   */
+  answerWith(ref: number, answerAt: AnswerAt): void {
+    this.#owe({ ref, answerAt })
+    this.#catchUp()
+  }
+
+  /**
+   * From the next entry that is sent on, bodies of this document travel to a sparse reader. Called within `answerAt`,
+   * that is right behind the position of the answer.
+   * @throws SealogError ERR_LIMIT where the reader wants too many
+   */
+  want(document: DocumentId): void {
+    if (this.#wants === undefined || this.#wants.has(document)) return
+    if (this.#wants.size >= MAX_WANTS) {
+      throw new SealogError('ERR_LIMIT', 'too many documents are wanted', { details: { limit: MAX_WANTS } })
+    }
+    this.#wants.add(document)
+  }
+
+  /**
+   * Answers request `ref` by what the log has from `from` towards `to`, with tracers, for an audit. Where the reader
+   * stands in the log does not matter for it, and stays as it is; but it comes in turn, so that notes never go back.
+   */
+  audit(ref: number, from: number, to: number): void {
+    this.answerWith(ref, position => this.#auditFrames(ref, from, Math.min(to, position)))
+  }
+
   #owe(owed: Owed): void {
     if (this.#owed.length < MAX_OWED) {
       this.#owed.push(owed)
@@ -83,7 +123,8 @@ export class Subscription implements Follower {
 
   onAppended(broadcast: Broadcast | undefined, refs: readonly number[]): void {
     if (this.#hasEnded) return
-    const isLevel = !this.#isCatchingUp && this.#limit === undefined && broadcast?.from === this.#position
+    const takesShared = this.#wants === undefined && this.#limit === undefined
+    const isLevel = takesShared && !this.#isCatchingUp && broadcast?.from === this.#position
     const rest = isLevel ? this.#relayOn(broadcast, refs) : refs
     for (const ref of rest) this.#owed.push({ ref })
     if (!isLevel || rest.length > 0) this.#catchUp()
@@ -151,13 +192,34 @@ export class Subscription implements Follower {
       this.#options.peer.send(owed.frame)
       return
     }
+    if (owed.answerAt !== undefined) return this.#sendAnswer(owed.ref, owed.answerAt)
     this.#firstRef = owed.ref
     await this.#sendPart(this.#position)
   }
 
+  async #sendAnswer(ref: number, answerAt: AnswerAt): Promise<void> {
+    const { sequencer, peer } = this.#options
+    try {
+      for await (const frame of answerAt(this.#position)) {
+        await peer.drained()
+        if (this.#hasEnded) return
+        peer.send(frame)
+      }
+    } catch (cause) {
+      if (!this.#hasEnded) peer.send(rejectFrame({ ref, space: sequencer.space, error: tellable(cause) }))
+    }
+  }
+
+  async *#auditFrames(ref: number, from: number, to: number): AsyncGenerator<Uint8Array, void, undefined> {
+    const { sequencer } = this.#options
+    if (from > to) throw new SealogError('ERR_UNEXPECTED', `no entries from ${from} to ${to}`)
+    const { batch } = await sequencer.readForAudit(from, to)
+    yield encodeMessage({ type: 'sync', ref, space: sequencer.space, batch })
+  }
+
   async #sendPart(limit: number): Promise<void> {
     const { sequencer, peer } = this.#options
-    const { batch, end } = await sequencer.readPart(this.#position, limit)
+    const { batch, end } = await sequencer.readPart(this.#position, limit, this.#wants)
     if (this.#hasEnded) return
     const ref = this.#firstRef ?? this.#nextRef(end)
     this.#firstRef = undefined
@@ -168,7 +230,7 @@ export class Subscription implements Follower {
   /** A message that brings the reader level answers the request that waits for just that. */
   #nextRef(end: number): number {
     const [owed] = this.#owed
-    if (end < this.#end() || owed === undefined || 'frame' in owed) return 0
+    if (end < this.#end() || owed === undefined || 'frame' in owed || owed.answerAt !== undefined) return 0
     this.#owed.shift()
     return owed.ref
   }

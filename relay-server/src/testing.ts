@@ -1,4 +1,14 @@
-export { type LogStoreContractCase, type LogStorePlace, logStoreContract } from './log-store-contract.ts'
+export type { FrameFault } from './faulty-lane.ts'
+export {
+  type Fault,
+  type FaultyTransport,
+  type FaultyTransportOptions,
+  faultyTransport,
+} from './faulty-transport.ts'
+export { type Lie, MOMENTS, type Moment, type Teller, type Telling } from './lie.ts'
+export { LIES } from './lies.ts'
+export { type LogStoreContractCase, logStoreContract } from './log-store-contract.ts'
+export type { LogStorePlace } from './log-store-contract-checks.ts'
 export {
   type CountedOperation,
   type FailingLogStore,
@@ -8,3 +18,12 @@ export {
 export { memoryLogStore } from './log-store-memory.ts'
 export { type LoopbackOptions, type LoopbackRelay, loopbackRelay } from './loopback.ts'
 export type { Direction, LoopbackConnection } from './loopback-connection.ts'
+export type { Listener } from './lying-connection.ts'
+export {
+  type BranchOptions,
+  type LieOptions,
+  type LyingRelay,
+  type LyingRelayOptions,
+  lyingRelay,
+  type Told,
+} from './lying-relay.ts'

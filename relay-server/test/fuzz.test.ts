@@ -1,5 +1,12 @@
 import fc from 'fast-check'
-import { type Connection, decodeRelayMessage, encodeMessage, type RelayMessage, toHex } from 'sealog/protocol'
+import {
+  type Connection,
+  type DocumentId,
+  decodeRelayMessage,
+  encodeMessage,
+  type RelayMessage,
+  toHex,
+} from 'sealog/protocol'
 import { expect, test } from 'vitest'
 import type { LogRecord } from '../src/context.ts'
 import { openWorld, type World } from './helpers/world.ts'
@@ -60,12 +67,21 @@ async function validFrames(world: World): Promise<readonly Uint8Array[]> {
   owner.chains.clear()
   reader.close()
   return [
-    { type: 'open', ref: 1, space, from: 0, device: owner.signing, signature: new Uint8Array(64) } as const,
+    {
+      type: 'open',
+      ref: 1,
+      space,
+      from: 0,
+      device: owner.signing,
+      signature: new Uint8Array(64),
+      wants: ['d0'.repeat(16) as DocumentId],
+    } as const,
     { type: 'pull', ref: 2, space } as const,
     { type: 'push', ref: 3, space, entries: [entry] } as const,
     { type: 'push', ref: 4, space, entries: [world.genesis] } as const,
     { type: 'put-body', ref: 5, space, hash, length: 3, offset: 0, bytes } as const,
     { type: 'get-body', ref: 6, space, index: 0, offset: 0 } as const,
+    { type: 'read', ref: 7, space, from: 1, to: 2 } as const,
   ].map(encodeMessage)
 }
 

@@ -1,15 +1,18 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, test } from 'vitest'
-import { type LogStorePlace, logStoreContract } from '../src/log-store-contract.ts'
+import Database from 'better-sqlite3'
+import { describe, expect, test } from 'vitest'
+import { logStoreContract } from '../src/log-store-contract.ts'
+import type { LogStorePlace } from '../src/log-store-contract-checks.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'
 import { sqliteLogStore } from '../src/log-store-sqlite.ts'
 
-function sqlitePlace(): LogStorePlace {
+function sqlitePlace(): LogStorePlace & { readonly file: string } {
   const folder = mkdtempSync(join(tmpdir(), 'sealog-test-'))
   const file = join(folder, 'relay.db')
   return {
+    file,
     isPersistent: true,
     store: onStatement => sqliteLogStore(file, onStatement && { onStatement }),
     remove: async () => rmSync(folder, { recursive: true }),
@@ -31,3 +34,20 @@ for (const [kind, makePlace] of Object.entries(PLACES)) {
     for (const { name, run } of logStoreContract(makePlace)) test(name, run)
   })
 }
+
+test('a file of an earlier or a later schema is refused, and left as it is', async () => {
+  const place = sqlitePlace()
+  const store = place.store()
+  await store.open()
+  await store.close()
+  for (const version of [1, 3]) {
+    const before = new Database(place.file)
+    before.pragma(`user_version = ${version}`)
+    before.close()
+    await expect(place.store().open()).rejects.toMatchObject({ code: 'ERR_STORE_SCHEMA' })
+    const after = new Database(place.file)
+    expect(after.pragma('user_version', { simple: true })).toBe(version)
+    after.close()
+  }
+  await place.remove?.()
+})

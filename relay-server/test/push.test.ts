@@ -1,6 +1,8 @@
 import {
   actorOf,
   appendLeaf,
+  asArray,
+  decodeCbor,
   decodeHeader,
   type ErrorCode,
   encodeCbor,
@@ -26,6 +28,12 @@ import {
 } from './helpers/authoring.ts'
 import type { TestReplica } from './helpers/replica.ts'
 import { admit, openWorld, type World } from './helpers/world.ts'
+
+/** The kind is the eleventh field. */
+function withKind(entry: Authored, kind: number): Authored {
+  const fields = asArray(decodeCbor(entry.header, 1024), 14, 'header')
+  return { ...entry, header: encodeCbor(fields.with(10, kind)) }
+}
 
 /** Pushes, waits, and verifies what came. @returns what the relay refused */
 async function pushed(world: World, replica: TestReplica, ...entries: readonly Authored[]) {
@@ -79,7 +87,8 @@ describe('a push lands up to its first bad entry, and the rest does not', () => 
       'longer than the policy allows',
       (w, r) => w.entry(r, w.owner, { kind: 'retire', body: Uint8Array.of(1) }),
     ],
-    ['ERR_UPGRADE', 'of a kind to come', (w, r) => w.entry(r, w.owner, { kind: 'snapshot' })],
+    ['ERR_UPGRADE', 'of a kind to come', (w, r) => withKind(w.entry(r), 23)],
+    ['ERR_INVALID_ENTRY', 'that is a snapshot of nothing', (w, r) => w.entry(r, w.owner, { kind: 'snapshot' })],
     [
       'ERR_SIGNATURE',
       'signed by somebody else',

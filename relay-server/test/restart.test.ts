@@ -238,22 +238,6 @@ describe('a store that contradicts what the relay signed is not served from', ()
     expect(reason).toContain('number of entries is another')
   })
 
-  test('it has lost the last entries altogether', async () => {
-    let isCut = false
-    const reason = await refusedWith(
-      (now, earlier) => {
-        isCut = true
-        return { ...earlier, head: now.head }
-      },
-      store => ({
-        ...store,
-        readEntries: (space, range) =>
-          store.readEntries(space, isCut ? { ...range, to: Math.min(range.to, 2) } : range),
-      }),
-    )
-    expect(reason).toContain('3 entries are signed, 2 are stored')
-  })
-
   test('its state is not the one that was signed', async () => {
     expect(await refusedWith((now, earlier) => ({ ...now, state: earlier.state }))).toContain('the state is another')
   })

@@ -41,7 +41,7 @@ describe('opening a space', () => {
     const used = { ...right, ...wrong }
     const input = authenticationInput(used, used.challenge, used.space, owner.signing)
     const signature = signSync(used.seed, input)
-    replica.send({ type: 'open', ref: 7, space, from: 0, device: owner.signing, signature })
+    replica.send({ type: 'open', ref: 7, space, from: 0, device: owner.signing, signature, wants: undefined })
     await relay.deliverAll()
     expect(replica.messages.slice(1)).toMatchObject([{ type: 'reject', ref: 7, space, code: 'ERR_UNAUTHORIZED' }])
   })
@@ -56,7 +56,7 @@ describe('opening a space', () => {
     expect(replica.rejects.map(reject => [reject.ref, reject.code]).sort()).toEqual([
       [1, 'ERR_UNAUTHORIZED'],
       [2, 'ERR_UNKNOWN_SPACE'],
-      [3, 'ERR_UNEXPECTED'],
+      [3, 'ERR_RELAY_BEHIND'],
     ])
     expect(replica.syncs).toEqual([])
   })

@@ -2,11 +2,13 @@ import {
   type ActorId,
   appendLeaf,
   appendNodes,
+  type DocumentId,
   emptyRange,
   encodeMessage,
   INLINE_BODY_LENGTH,
   MAX_BATCH_ENTRIES,
   MAX_FRAME_LENGTH,
+  MAX_TRACER_LENGTH,
   rootAt,
   rootOf,
   type SpaceId,
@@ -43,11 +45,15 @@ async function storedLog(count: number, shape: (index: number) => Partial<Stored
       header: new Uint8Array(200),
       hash,
       signature: new Uint8Array(64).fill(index & 255),
+      document: 'd0'.repeat(16) as DocumentId,
       actor: `${index % 3}`.repeat(32) as ActorId,
+      seq: Math.floor(index / 3),
       isControl: false,
+      isSnapshot: false,
       seenSize: 0,
       bodyLength: 0,
       body: new Uint8Array(0),
+      replaced: new Uint8Array(0),
       ...shape(index),
     })
   }
@@ -117,4 +123,51 @@ test('the last entry of each actor is signed, and each control entry; bodies tha
   const signed = batch.entries.flatMap((entry, i) => (entry.signature === undefined ? [] : [[i, entry.signature[0]]]))
   expect(signed).toEqual([4, 7, 8, 9].map(i => [i, i]))
   expect(batch.entries.map(entry => entry.body?.length)).toEqual([0, 0, 0, 0, 0, undefined, 0, 0, 0, 0])
+})
+
+test('a part is cut until it fits together with its tracer, and one entry always comes', async () => {
+  const count = 2000
+  const { store, head } = await storedLog(count)
+  const tracers: [perEntry: number, least: number][] = [
+    [400, 1000],
+    [5000, 50],
+    [MAX_TRACER_LENGTH - 10, 1],
+  ]
+  for (const [perEntry, least] of tracers) {
+    const tracerOf = async (_from: number, entries: readonly unknown[]) => new Uint8Array(entries.length * perEntry)
+    const { batch, end } = await readPart(store, SPACE, 1, count, head, { carries: () => false, tracerOf })
+    expect(batch.entries.length).toBe(end - 1)
+    expect(batch.tracer?.length).toBe(batch.entries.length * perEntry)
+    expect(batch.tracer?.length).toBeLessThanOrEqual(MAX_TRACER_LENGTH)
+    expect(batch.entries.length).toBeGreaterThanOrEqual(least)
+    expect(encodeMessage({ type: 'sync', ref: 1, space: SPACE, batch }).length).toBeLessThanOrEqual(MAX_FRAME_LENGTH)
+  }
+  // Before the first entry there is no state.
+  const tracerOf = async () => new Uint8Array(1)
+  expect((await readPart(store, SPACE, 0, 5, head, { carries: () => false, tracerOf })).batch.tracer).toBeUndefined()
+})
+
+test('only bodies that are carried travel, and those that are not read along are read one by one', async () => {
+  const body = (index: number) => new Uint8Array(1000).fill(index)
+  const { store, head } = await storedLog(6, index => ({
+    bodyLength: 1000,
+    body: body(index),
+    isSnapshot: index === 2,
+  }))
+  const reads: number[] = []
+  const bodiless = {
+    ...store,
+    readEntries: async (...args: Parameters<typeof store.readEntries>) =>
+      (await store.readEntries(...args)).map(entry => ({ ...entry, body: undefined })),
+    readBody: async (_space: SpaceId, index: number) => {
+      reads.push(index)
+      return body(index)
+    },
+  }
+  const carries = ({ seq }: StoredEntry): boolean => seq === 1
+  const { batch } = await readPart(bodiless, SPACE, 0, 6, head, { carries })
+  expect(batch.entries.map(entry => entry.body?.[0])).toEqual([undefined, undefined, undefined, 3, 4, 5])
+  expect(reads).toEqual([3, 4, 5])
+  const full = await readPart(store, SPACE, 0, 6, head)
+  expect(full.batch.entries.map(entry => entry.body?.[0])).toEqual([0, 1, undefined, 3, 4, 5])
 })

@@ -18,18 +18,6 @@ export interface PatchBatch {
   readonly patches: Automerge.Patch[]
 }
 
-/** A stretch of content that Automerge did not take as announced. */
-export interface RefusedRow {
-  readonly row: FileRow
-  /** `parked`: what it builds on is missing. */
-  readonly reason: 'refused' | 'parked'
-}
-
-export interface OpenedContent {
-  readonly doc: AnyDoc
-  readonly refused: readonly RefusedRow[]
-}
-
 /** Number of changes applied to a document (not those queued for want of dependencies). */
 export function changeCount(doc: AnyDoc): number {
   return Automerge.stats(doc).numChanges
@@ -66,43 +54,17 @@ export function applyRows(doc: AnyDoc, rows: readonly FileRow[]): PatchBatch | u
 }
 
 /**
- * Opens a document from its stored rows: at once where all is well, else entry by entry, leaving out what does not
- * apply. A function of the rows alone, so that every replica and every restart ends with the same document.
- * @throws SealogError ERR_STORE_CORRUPT where rows that this replica wrote itself do not load
+ * Opens a document from rows that this replica judged or wrote itself: the last saved form, and what came after it.
+ * @throws SealogError ERR_STORE_CORRUPT
  */
-export function openContent(actor: ActorId, files: readonly FileRow[], locals: readonly LocalChange[]): OpenedContent {
-  const [first, ...rest] = files
-  const saved = first?.kind === 'saved' ? first : undefined
-  const entries = saved === undefined ? files : rest
-  const start = saved === undefined ? emptyDoc(actor) : loadSaved(saved, actor)
-  const own = locals.map(change => localRow(actor, change))
-  const whole = entries.length + own.length === 0 ? start : applyRows(start, [...entries, ...own])?.doc
-  if (whole !== undefined) return { doc: whole, refused: [] }
-
-  const careful = applyOneByOne(saved === undefined ? emptyDoc(actor) : loadSaved(saved, actor), actor, entries)
-  if (own.length === 0) return careful
-  const applied = applyRows(careful.doc, own)
-  if (applied === undefined) throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not load')
-  return { doc: applied.doc, refused: careful.refused }
-}
-
-/** Takes or refuses each entry whole; after a refusal nothing more of that actor is tried. */
-export function applyOneByOne(start: AnyDoc, actor: ActorId, rows: readonly FileRow[]): OpenedContent {
-  let doc = start
-  const refused: RefusedRow[] = []
-  const stopped = new Set<ActorId | undefined>()
-  for (const row of rows) {
-    if (stopped.has(row.actor)) {
-      refused.push({ row, reason: 'refused' })
-      continue
-    }
-    const applied = applyRows(Automerge.clone(doc, { actor }), [row])
-    if (applied === undefined) {
-      stopped.add(row.actor)
-      refused.push({ row, reason: whyRefused(doc, actor, row) })
-    } else doc = applied.doc
-  }
-  return { doc, refused }
+export function loadRows(actor: ActorId, rows: readonly FileRow[]): AnyDoc {
+  const [first, ...rest] = rows
+  const start = first?.kind === 'saved' ? loadSaved(first, actor) : emptyDoc(actor)
+  const others = first?.kind === 'saved' ? rest : rows
+  if (others.length === 0) return start
+  const applied = applyRows(start, others)
+  if (applied === undefined) throw new SealogError('ERR_STORE_CORRUPT', 'stored changes do not load')
+  return applied.doc
 }
 
 /** The document as it was at these heads, built anew: for the rare case that something has to be taken back. */
@@ -117,7 +79,7 @@ export function rebuildAt(doc: AnyDoc, heads: Automerge.Heads, actor: ActorId): 
 }
 
 /** Is `hash` in the document, as the change `seq` of `actor`? */
-function isTip(doc: AnyDoc, actor: ActorId | undefined, tip: ChangeTip): boolean {
+export function isTip(doc: AnyDoc, actor: ActorId | undefined, tip: ChangeTip): boolean {
   const meta = Automerge.getBackend(doc).getChangeMetaByHash(toHex(tip.hash))
   return meta !== null && meta.actor === actor && meta.seq === tip.seq
 }
@@ -162,8 +124,8 @@ export function compact(doc: AnyDoc): Compacted | undefined {
 
 /** The same of stored rows alone: where own changes are on their way, what is proven is not what is shown. */
 export function compactRows(actor: ActorId, files: readonly FileRow[]): Compacted | undefined {
-  const { doc, refused } = openContent(actor, files, [])
-  const compacted = refused.length === 0 ? compact(doc) : undefined
+  const doc = loadRows(actor, files)
+  const compacted = compact(doc)
   Automerge.free(doc)
   return compacted
 }
@@ -174,10 +136,11 @@ function sameHeads(a: Automerge.Heads, b: Automerge.Heads): boolean {
 
 export function localRow(actor: ActorId, change: LocalChange): FileRow {
   return {
-    kind: 'entry',
+    kind: 'raw',
     count: 1,
     index: 0,
     actor,
+    chain: undefined,
     tip: { seq: change.seq, hash: change.hash },
     bytes: change.bytes,
   }
@@ -191,13 +154,4 @@ function loadSaved(row: FileRow, actor: ActorId): AnyDoc {
     throw new SealogError('ERR_STORE_CORRUPT', 'a saved document does not load', { cause })
   }
   throw new SealogError('ERR_STORE_CORRUPT', 'a saved document has lost changes')
-}
-
-function whyRefused(doc: AnyDoc, actor: ActorId, row: FileRow): 'refused' | 'parked' {
-  try {
-    const attempt = Automerge.loadIncremental(Automerge.clone(doc, { actor }), row.bytes)
-    return Automerge.getMissingDeps(attempt, []).length > 0 ? 'parked' : 'refused'
-  } catch {
-    return 'refused'
-  }
 }

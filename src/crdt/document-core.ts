@@ -2,20 +2,13 @@ import * as Automerge from '@automerge/automerge/slim'
 import { fromHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
-import {
-  type AnyDoc,
-  applyOneByOne,
-  applyRows,
-  changeCount,
-  type PatchBatch,
-  type RefusedRow,
-  rebuildAt,
-} from './content.ts'
-import { inspectChunks } from './guard.ts'
+import { type AnyDoc, changeCount, type PatchBatch } from './content.ts'
+import { inspect } from './guard.ts'
+import type { GuardedContent, Taken } from './guarded-content.ts'
 import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
 
 /** Most bytes of one change: what fits into a body that every space takes (16 MiB), with room for padding. */
-const MAX_CHANGE_LENGTH: number = 15 * 1024 * 1024
+export const MAX_CHANGE_LENGTH: number = 15 * 1024 * 1024
 
 export interface LocalEdit extends PatchBatch {
   /** Undefined where the callback changed nothing. */
@@ -25,7 +18,7 @@ export interface LocalEdit extends PatchBatch {
 export interface DocumentCoreOptions {
   readonly document: DocumentId
   readonly actor: ActorId
-  readonly doc: AnyDoc
+  readonly content: GuardedContent
   /** Own changes that no proven entry holds, ascending. */
   readonly locals: readonly LocalChange[]
   /** Own change that the proven log ends with. */
@@ -38,7 +31,7 @@ export interface DocumentCoreOptions {
 export class DocumentCore {
   readonly document: DocumentId
   #actor: ActorId
-  #doc: AnyDoc
+  #content: GuardedContent
   #tip: ChangeTip | undefined
   #locals: LocalChange[]
   /** Of `#locals`, from this place on nothing is in the store yet. */
@@ -53,7 +46,7 @@ export class DocumentCore {
   constructor(options: DocumentCoreOptions) {
     this.document = options.document
     this.#actor = options.actor
-    this.#doc = options.doc
+    this.#content = options.content
     this.#tip = options.tip
     this.#locals = [...options.locals]
     this.#unsavedFrom = this.#locals.length
@@ -65,11 +58,11 @@ export class DocumentCore {
   }
 
   get doc(): AnyDoc {
-    return this.#doc
+    return this.#content.doc
   }
 
   heads(): Automerge.Heads {
-    return this.#lastHeads ?? Automerge.getHeads(this.#doc)
+    return this.#lastHeads ?? Automerge.getHeads(this.doc)
   }
 
   get locals(): readonly LocalChange[] {
@@ -83,7 +76,7 @@ export class DocumentCore {
 
   /** Is saving it anew worth the while? Own changes that are not proven never go into the saved form. */
   isCompactionDue(least: number, share: number): boolean {
-    const proven = changeCount(this.#doc) - this.#locals.length
+    const proven = changeCount(this.doc) - this.#locals.length
     if (this.#unsaveableAt > 0 && proven < 2 * this.#unsaveableAt) return false
     return proven - this.#savedCount > Math.max(least, share * this.#savedCount)
   }
@@ -104,7 +97,7 @@ export class DocumentCore {
   }
 
   #change(fn: (doc: Record<string, unknown>) => void, time: number, message: string | undefined): LocalEdit {
-    const before = this.#doc
+    const before = this.doc
     let patches: Automerge.Patch[] = []
     const next = Automerge.change(
       before,
@@ -122,50 +115,45 @@ export class DocumentCore {
     // Automerge hands back the same object where nothing was changed.
     const bytes = next === before ? undefined : Automerge.getLastLocalChange(next)
     if (bytes === undefined) return { before, doc: before, patches: [], change: undefined }
-    this.#doc = next
     const last = this.#locals.at(-1) ?? this.#tip
     const seq = (last?.seq ?? 0) + 1
-    const change: LocalChange = { seq, hash: this.#inspect(bytes, seq, last?.hash), bytes }
+    const change: LocalChange = { seq, hash: this.#inspect(next, bytes, seq, last?.hash), bytes }
     this.#locals.push(change)
     return { before, doc: next, patches, change }
   }
 
   /** @returns the hash of the change just made. @throws SealogError ERR_GUARD, ERR_LIMIT, after it was taken back */
-  #inspect(bytes: Uint8Array, nextSeq: number, previousHash: Uint8Array | undefined): Uint8Array {
+  #inspect(next: AnyDoc, bytes: Uint8Array, nextSeq: number, previousHash: Uint8Array | undefined): Uint8Array {
     try {
       if (bytes.length > MAX_CHANGE_LENGTH) {
         throw new SealogError('ERR_LIMIT', `a change of ${bytes.length} bytes`, {
           details: { limit: MAX_CHANGE_LENGTH },
         })
       }
-      const { changes } = inspectChunks(bytes, { actor: this.#actor, nextSeq, previousHash, encoding: 'raw' })
-      const hash = changes[0]?.hash
+      const inspected = inspect(bytes, { actor: this.#actor, nextSeq, previousHash, encoding: 'raw' })
+      const hash = inspected.changes[0]?.hash
       if (hash === undefined) throw new SealogError('ERR_GUARD', 'a change without a hash')
+      this.#content.edited(next, inspected, hash)
       return fromHex(hash)
     } catch (error) {
       // What a change depends on is all that was there before it.
-      const [head = ''] = Automerge.getHeads(this.#doc)
-      const heads = Automerge.getBackend(this.#doc).getChangeMetaByHash(head)?.deps ?? []
-      this.#doc = rebuildAt(this.#doc, heads, this.#actor)
+      const [head = ''] = Automerge.getHeads(next)
+      this.#content.restore(Automerge.getBackend(next).getChangeMetaByHash(head)?.deps ?? [], next)
       throw error
     }
   }
 
   /**
-   * Applies the content of proven entries of others: in one call of Automerge where all is as announced, else entry
-   * by entry without those that are not.
+   * Judges the content of proven entries, of others or of a clone, and applies what may be applied.
+   * @param tips latest change of each actor that wrote entries
    */
-  apply(rows: readonly FileRow[]): PatchBatch & { readonly refused: readonly RefusedRow[] } {
-    const before = this.#doc
-    const heads = Automerge.getHeads(before)
-    const applied = applyRows(this.#doc, rows)
-    if (applied !== undefined) {
-      this.#doc = applied.doc
-      return { ...applied, refused: [] }
-    }
-    const { doc, refused } = applyOneByOne(rebuildAt(this.#doc, heads, this.#actor), this.#actor, rows)
-    this.#doc = doc
-    return { before, doc, patches: Automerge.diff(doc, heads, Automerge.getHeads(doc)), refused }
+  take(rows: readonly FileRow[], tips: ReadonlyMap<ActorId, ChangeTip>): Taken {
+    return this.#content.take(rows, tips)
+  }
+
+  /** Applies changes that were checked elsewhere. @returns undefined where they are not as announced */
+  trust(rows: readonly FileRow[]): PatchBatch | undefined {
+    return this.#content.trust(rows)
   }
 
   /** Own changes that are not in the store yet. */
@@ -201,7 +189,7 @@ export class DocumentCore {
 
   /** The saved form does not load: it is not tried again before the document has doubled. */
   markUnsaveable(): void {
-    this.#unsaveableAt = changeCount(this.#doc) - this.#locals.length
+    this.#unsaveableAt = changeCount(this.doc) - this.#locals.length
   }
 
   /** Seq of the latest own change, 0 without any. */
@@ -213,20 +201,33 @@ export class DocumentCore {
    * Puts another document in this one's place, under a new incarnation.
    * @param stored number of the own changes that are in the store already
    */
-  replace(doc: AnyDoc, actor: ActorId, locals: readonly LocalChange[], stored: number): PatchBatch {
-    const before = this.#doc
+  replace(content: GuardedContent, actor: ActorId, locals: readonly LocalChange[], stored: number): PatchBatch {
+    const before = this.doc
     this.#actor = actor
-    this.#doc = doc
+    this.#content = content
     this.#tip = undefined
     this.#locals = [...locals]
     this.#unsavedFrom = stored
-    return { before, doc, patches: [] }
+    return { before, doc: content.doc, patches: [] }
+  }
+
+  /**
+   * Puts what came by fast-forward in this one's place: all of the log up to now, with those own changes on top that it
+   * does not hold.
+   * @param tip own change that the log ends with
+   */
+  reload(content: GuardedContent, tip: ChangeTip | undefined, savedCount: number): PatchBatch {
+    const before = this.doc
+    this.#content = content
+    if (tip !== undefined) this.markProven(tip)
+    this.#savedCount = savedCount
+    return { before, doc: content.doc, patches: [] }
   }
 
   /** Gives up the memory; what was shown last can still be read. */
   free(): void {
     if (this.#lastHeads !== undefined) return
-    this.#lastHeads = Automerge.getHeads(this.#doc)
-    Automerge.free(this.#doc)
+    this.#lastHeads = Automerge.getHeads(this.doc)
+    Automerge.free(this.doc)
   }
 }

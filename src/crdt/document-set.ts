@@ -1,35 +1,25 @@
-import { toHex } from '../bytes.ts'
+import { equalBytes, toHex } from '../bytes.ts'
+import { sha256 } from '../crypto/hash.ts'
 import type { Random } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
+import { decodeHeader } from '../verify/entry.ts'
+import type { Adoption } from './adopt.ts'
+import { type AdoptionPlan, planAdoption } from './adoption-plan.ts'
 import { carryOver } from './carry-over.ts'
-import {
-  type AnyDoc,
-  applyRows,
-  compact,
-  compactRows,
-  emptyDoc,
-  hasChange,
-  latestChange,
-  localRow,
-  openContent,
-  type PatchBatch,
-  type RefusedRow,
-} from './content.ts'
+import { type AnyDoc, compact, compactRows, hasChange, latestChange, localRow, type PatchBatch } from './content.ts'
 import { DocumentCore, type LocalEdit } from './document-core.ts'
+import { DocumentLedger, type MissingBody } from './document-ledger.ts'
 import { DocumentRows, stopsOf } from './document-rows.ts'
-import {
-  type ChangeTip,
-  type DocumentMeta,
-  decodeMeta,
-  emptyMeta,
-  type FileRow,
-  type LocalChange,
-  lastPart,
-  rowPrefix,
-  type Stopped,
-} from './rows.ts'
+import { GuardedContent } from './guarded-content.ts'
+import type { BuiltImport } from './import-payload.ts'
+import { openContent } from './open-content.ts'
+import type { ParkedBody, ParkedEntry } from './parked-rows.ts'
+import { Parking } from './parking.ts'
+import type { KeysOf } from './receive.ts'
+import { type ChangeTip, type DocumentMeta, documentKey, type FileRow, type LocalChange, type Stopped } from './rows.ts'
 import { ownActor } from './seal.ts'
+import type { SnapshotPayload } from './snapshot-payload.ts'
 import type { ReplicaStore, StoreRow } from './store.ts'
 
 /** Changes beyond the saved form that make saving it anew worth the while: at least, and as a share of what is saved. */
@@ -46,8 +36,12 @@ export interface DocumentSetOptions {
   readonly isUsed: (document: DocumentId) => boolean
   /** Content of a document that is open became another. */
   readonly onChanged: (document: DocumentId, batch: PatchBatch, source: 'remote' | 'reload') => void
-  /** Content of these actors did not apply as announced: nothing more of them is applied. */
+  /** Keys of bodies that were kept aside. */
+  readonly keysOf: KeysOf
+  /** Nothing more of these actors is applied, from other entries than before. */
   readonly onStopped: (document: DocumentId, stopped: ReadonlyMap<ActorId, Stopped>) => void
+  /** An actor that was parked goes on. */
+  readonly onReleased: (document: DocumentId, actor: ActorId) => void
   /** Own changes went into the store, or failed to. */
   readonly onFlush: (failure: SealogError | undefined) => void
 }
@@ -55,17 +49,22 @@ export interface DocumentSetOptions {
 /** Rows that one batch of the log brings for one document. */
 export interface DocumentUpdate {
   readonly meta: DocumentMeta
-  /** Content of others, to be applied. */
+  /** All rows that went to the content, in order. */
+  readonly files: readonly FileRow[]
+  /** Of them, content of others: to be judged and applied. */
   readonly rows: readonly FileRow[]
   /** The latest own change that the batch acknowledges. */
   readonly acknowledged: ChangeTip | undefined
+  /** Entries that were kept aside. */
+  readonly parked: readonly ParkedEntry[]
 }
 
 /** The documents of one space: which are open, what is stored of them, and own changes on their way to the store. */
 export class DocumentSet {
   readonly #options: DocumentSetOptions
   readonly #rows: DocumentRows
-  readonly #metas = new Map<DocumentId, DocumentMeta>()
+  readonly #ledger: DocumentLedger
+  readonly #parking: Parking
   readonly #cores = new Map<DocumentId, DocumentCore>()
   /** Documents with own changes or a new incarnation that the store does not have yet. */
   readonly #dirty = new Set<DocumentId>()
@@ -78,20 +77,17 @@ export class DocumentSet {
   constructor(options: DocumentSetOptions) {
     this.#options = options
     this.#rows = new DocumentRows(options.space, options.store)
+    this.#ledger = new DocumentLedger(this.#rows, options.store)
+    this.#parking = new Parking({ ...options, ledger: this.#ledger, rows: this.#rows })
   }
 
   /** Reads the bookkeeping of all documents, and opens those with something to send. */
   async load(): Promise<void> {
-    const { store, space } = this.#options
-    for (const [, value] of await store.scan(rowPrefix(space, 'meta'))) {
-      const meta = decodeMeta(value)
-      this.#metas.set(meta.document, meta)
+    await this.#ledger.load()
+    const pending = new Set(await this.#rows.pending())
+    for (const { document, clonedAt, importing } of this.#ledger.metas()) {
+      if (clonedAt !== undefined || importing !== undefined) pending.add(document)
     }
-    const pending = new Set<DocumentId>()
-    for (const [key] of await store.scan(rowPrefix(space, 'local'))) {
-      pending.add(lastPart(key.subarray(0, key.lastIndexOf(0x2f))) as DocumentId)
-    }
-    for (const meta of this.#metas.values()) if (meta.clonedAt !== undefined) pending.add(meta.document)
     for (const document of pending) await this.open(document)
   }
 
@@ -103,16 +99,16 @@ export class DocumentSet {
   }
 
   meta(document: DocumentId): DocumentMeta {
-    return this.#metas.get(document) ?? emptyMeta(document)
+    return this.#ledger.meta(document)
   }
 
   metas(): Iterable<DocumentMeta> {
-    return this.#metas.values()
+    return this.#ledger.metas()
   }
 
   /** Is anything of this document in the log or in the store? */
   isKnown(document: DocumentId): boolean {
-    return this.#metas.has(document)
+    return this.#ledger.has(document)
   }
 
   core(document: DocumentId): DocumentCore | undefined {
@@ -141,20 +137,27 @@ export class DocumentSet {
   async #open(document: DocumentId): Promise<DocumentCore> {
     const open = this.#cores.get(document)
     if (open !== undefined) return open
-    const files = await this.#rows.files(document)
-    const locals = await this.#rows.locals(document)
     const meta = this.#withIncarnation(document)
     const actor = this.#actorOf(document, meta.incarnation as Uint8Array)
+    await this.#ledger.pay(document)
+    const { judged, unjudged } = await this.#rows.files(meta)
+    const locals = await this.#rows.locals(document)
     const held = meta.clonedAt
-    const shown = held === undefined ? files : files.filter(row => row.kind === 'saved' || row.index < held)
-    const { doc, refused } = openContent(actor, shown, locals)
-    const saved = files[0]?.kind === 'saved' ? files[0] : undefined
+    const shown = held === undefined ? unjudged : unjudged.filter(row => row.index < held)
+    const { content, refused, tips } = openContent(actor, { judged, unjudged: shown, locals, tips: meta.tips })
     // While content is held back, the log is ahead of what the own changes go on from.
     const tip =
-      held === undefined ? meta.tips.get(actor) : latestChange(doc, actor, locals[0]?.seq ?? Number.MAX_SAFE_INTEGER)
-    const core = new DocumentCore({ document, actor, doc, locals, tip, savedCount: saved?.count ?? 0 })
+      held === undefined ? tips.get(actor) : latestChange(content.doc, actor, locals[0]?.seq ?? Number.MAX_SAFE_INTEGER)
+    const savedCount = judged[0]?.kind === 'saved' ? judged[0].count : 0
+    const core = new DocumentCore({ document, actor, content, locals, tip, savedCount })
     this.#cores.set(document, core)
-    if (refused.length > 0) await this.refuse(document, refused)
+    if (shown.length > 0) {
+      const upTo = meta.nextFile - (unjudged.length - shown.length)
+      this.#options.onStopped(document, this.#ledger.judged({ ...meta, tips, judged: upTo }, refused))
+      this.#ledger.owe(document, {})
+    }
+    // The document is there, whatever becomes of the bookkeeping: that is made up for before the next write.
+    await this.#parking.release(core, true).catch(error => this.#options.onFlush(storeFailure(error)))
     return core
   }
 
@@ -162,16 +165,50 @@ export class DocumentSet {
   create(document: DocumentId): DocumentCore {
     const meta = this.#withIncarnation(document)
     const actor = this.#actorOf(document, meta.incarnation as Uint8Array)
-    const core = new DocumentCore({ document, actor, doc: emptyDoc(actor), locals: [], tip: undefined, savedCount: 0 })
+    const content = new GuardedContent(actor)
+    const core = new DocumentCore({ document, actor, content, locals: [], tip: undefined, savedCount: 0 })
     this.#cores.set(document, core)
     return core
+  }
+
+  /**
+   * A document that begins with an import: in the store when this resolves. What it holds is judged already.
+   * @throws SealogError ERR_STORE…
+   */
+  import(document: DocumentId, { payload, saved, summary, commitment }: BuiltImport): Promise<DocumentCore> {
+    return this.exclusive(async () => {
+      const row: FileRow = {
+        kind: 'saved',
+        count: summary.count,
+        index: 0,
+        actor: undefined,
+        chain: undefined,
+        tip: undefined,
+        bytes: saved,
+      }
+      const incarnation = this.#options.random(8)
+      const meta = { ...this.meta(document), incarnation, importing: commitment, nextFile: 1, judged: 1 }
+      const puts = [
+        this.#rows.metaRow(meta),
+        this.#rows.fileRow(document, 0, row),
+        [documentKey(this.#options.space, 'import', document), payload] as const,
+      ]
+      await this.#options.store.commit({ puts, deletes: [], durability: 'strict' })
+      this.#ledger.set(meta)
+      return this.#open(document)
+    })
+  }
+
+  /** The payload of an own import that is not proven yet. @throws SealogError ERR_STORE… */
+  importPayload(document: DocumentId): Promise<Uint8Array | undefined> {
+    return this.#options.store.get(documentKey(this.#options.space, 'import', document))
   }
 
   #withIncarnation(document: DocumentId): DocumentMeta {
     const meta = this.meta(document)
     if (meta.incarnation !== undefined) return meta
     const started = { ...meta, incarnation: this.#options.random(8) }
-    this.#metas.set(document, started)
+    this.#ledger.set(started)
     this.#unstored.add(document)
     return started
   }
@@ -211,6 +248,8 @@ export class DocumentSet {
     const puts: StoreRow[] = []
     const written: { core: DocumentCore; seq: number }[] = []
     const documents = [...this.#dirty]
+    // An own change may build on what was released, and must not be in the store without it.
+    await this.#payFor(documents)
     this.#dirty.clear()
     for (const document of documents) {
       const core = this.#cores.get(document)
@@ -225,9 +264,7 @@ export class DocumentSet {
       await this.#options.store.commit({ puts, deletes: [], durability: 'strict' })
     } catch (error) {
       for (const document of documents) this.#dirty.add(document)
-      const failure = asSealogError(error, 'ERR_STORE', 'the local store failed')
-      this.#options.onFlush(failure)
-      throw failure
+      throw this.#flushFailed(error)
     }
     for (const { core, seq } of written) {
       this.#unstored.delete(core.document)
@@ -236,40 +273,106 @@ export class DocumentSet {
     this.#options.onFlush(undefined)
   }
 
+  async #payFor(documents: readonly DocumentId[]): Promise<void> {
+    try {
+      for (const document of documents) await this.#ledger.pay(document)
+    } catch (error) {
+      throw this.#flushFailed(error)
+    }
+  }
+
+  #flushFailed(error: unknown): SealogError {
+    const failure = storeFailure(error)
+    this.#options.onFlush(failure)
+    return failure
+  }
+
   localKeys(document: DocumentId, locals: readonly LocalChange[]): readonly Uint8Array[] {
     return locals.map(change => this.#rows.localKey(document, change.seq))
+  }
+
+  /** Rows of entries that are kept aside. */
+  parkedRows(document: DocumentId, parked: readonly ParkedBody[]): readonly StoreRow[] {
+    return parked.flatMap(({ entry, body }) => this.#rows.parkedRows(document, entry, body))
   }
 
   // -- What the log brings ----------------------------------------------------------------------------------------
 
   /**
    * Takes over what a batch brought, after it is durable; inside `exclusive`. Synchronous: nobody sees half of it.
-   * @returns what did not apply, for `refuse`
+   * `settle` has to follow.
    */
-  applied(document: DocumentId, update: DocumentUpdate): readonly RefusedRow[] {
+  applied(document: DocumentId, update: DocumentUpdate): void {
+    const held = this.meta(document).clonedAt
     // An incarnation may have been chosen while the batch was on its way to the disk.
     const incarnation = update.meta.incarnation ?? this.meta(document).incarnation
-    this.#metas.set(document, { ...update.meta, incarnation })
+    const meta = { ...update.meta, incarnation }
+    this.#ledger.set(meta)
+    this.#ledger.expect(document, update.parked)
     const core = this.#cores.get(document)
-    if (core === undefined) return []
+    if (core === undefined) return
     if (update.acknowledged !== undefined) core.markProven(update.acknowledged)
-    const { clonedAt } = update.meta
-    const rows = clonedAt === undefined ? update.rows : update.rows.filter(row => row.index < clonedAt)
-    if (rows.length === 0) return []
-    const batch = core.apply(rows)
-    this.#options.onChanged(document, batch, 'remote')
-    return batch.refused
+    if (held !== undefined) return
+    const isShown = (row: FileRow): boolean => meta.clonedAt === undefined || row.index < meta.clonedAt
+    const rows = update.rows.filter(isShown)
+    const batch = rows.length === 0 ? undefined : core.take(rows, meta.tips)
+    const tips = new Map(batch?.tips ?? meta.tips)
+    if (update.acknowledged !== undefined) tips.set(core.actor, update.acknowledged)
+    const judged = meta.nextFile - update.files.filter(row => !isShown(row)).length
+    const stops = this.#ledger.judged({ ...meta, tips, judged }, batch?.refused ?? [])
+    if (batch !== undefined && batch.taken.length > 0) this.#options.onChanged(document, batch, 'remote')
+    if (stops.size > 0) this.#options.onStopped(document, stops)
   }
 
-  /** Keeps that these rows did not apply, and drops them, so that the next opening is quick; inside `exclusive`. */
-  async refuse(document: DocumentId, refused: readonly RefusedRow[]): Promise<void> {
-    const meta = this.meta(document)
-    const stops = stopsOf(refused)
-    const next = { ...meta, stopped: new Map([...stops, ...meta.stopped]) }
-    this.#metas.set(document, next)
-    const deletes = await this.#rows.entryKeys(document, new Set(refused.map(({ row }) => row.index)))
-    await this.#options.store.commit({ puts: [this.#rows.metaRow(next)], deletes })
-    this.#options.onStopped(document, stops)
+  /**
+   * Stores what was judged in memory, and lets parked actors go on where what they waited for has come; inside
+   * `exclusive`, before and after a batch is absorbed.
+   * @throws SealogError ERR_STORE…; then it is made up for the next time
+   */
+  async settle(): Promise<void> {
+    await this.#ledger.payAll()
+    for (const core of this.#cores.values()) await this.#parking.release(core)
+  }
+
+  /** Bodies that the relay has yet to serve: as long as they are missing, their authors are parked. */
+  missingBodies(): readonly MissingBody[] {
+    return this.#ledger.missing()
+  }
+
+  /**
+   * Bodies that were missing have come; those that are not expected are passed over. Their authors go on.
+   * @throws SealogError ERR_BODY for bytes that a header does not commit to; ERR_STORE…
+   */
+  bodiesArrived(
+    document: DocumentId,
+    bodies: readonly { readonly index: number; readonly body: Uint8Array }[],
+  ): Promise<void> {
+    return this.exclusive(async () => {
+      await this.#ledger.pay(document)
+      const arrived = bodies.flatMap(({ index, body }) => {
+        const entry = this.#ledger.expected(document, index)
+        if (entry?.header === undefined) return []
+        const { bodyHash, bodyLength } = decodeHeader(entry.header)
+        if (body.length !== bodyLength || !equalBytes(sha256(body), bodyHash)) {
+          throw new SealogError('ERR_BODY', `not the body of entry ${index}`, { details: { index } })
+        }
+        return [{ entry: { ...entry, content: 'sealed' as const }, body }]
+      })
+      if (arrived.length === 0) return
+      const puts = arrived.flatMap(({ entry, body }) => this.#rows.parkedRows(document, entry, body))
+      await this.#options.store.commit({ puts, deletes: [] })
+      for (const { entry } of arrived) this.#ledger.forget(document, entry.index)
+      await this.#parking.release(await this.#open(document))
+    })
+  }
+
+  /**
+   * A snapshot that was verified against the tags has what parked actors wrote.
+   * @returns the actors that moved on
+   * @throws SealogError ERR_CONTENT where it has changes of anybody else that are not here; ERR_STORE…
+   */
+  supply(document: DocumentId, snapshot: SnapshotPayload): Promise<readonly ActorId[]> {
+    return this.exclusive(async () => this.#parking.supply(await this.#open(document), snapshot))
   }
 
   /**
@@ -283,27 +386,95 @@ export class DocumentSet {
 
   async #carryOver(document: DocumentId): Promise<void> {
     const core = await this.#open(document)
-    const files = await this.#rows.files(document)
+    await this.#ledger.pay(document)
+    const before = this.meta(document)
+    const { judged, unjudged } = await this.#rows.files(before)
     const incarnation = this.#options.random(8)
     const actor = this.#actorOf(document, incarnation)
-    const { doc, refused } = openContent(actor, files, [])
-    const stored = carried(core, doc, actor)
-    const started = withLocals(doc, actor, stored)
-    const meta = { ...this.meta(document), incarnation, clonedAt: undefined }
-    const puts = [this.#rows.metaRow(meta), ...stored.map(change => this.#rows.localRow(document, change))]
+    const opened = openContent(actor, { judged, unjudged, locals: [], tips: before.tips })
+    const { content, refused, tips } = opened
+    const stored = carried(core, content.doc, actor)
+    addLocals(content, actor, stored)
+    const meta = { ...before, incarnation, clonedAt: undefined, tips, judged: before.nextFile }
+    const stops = stopsOf(refused)
+    const next = { ...meta, stopped: new Map([...meta.stopped, ...stops]) }
+    const refusals = await this.#ledger.refusals(document, refused)
+    const puts = [
+      ...refusals.puts,
+      this.#rows.metaRow(next),
+      ...stored.map(change => this.#rows.localRow(document, change)),
+    ]
     const kept = new Set(puts.map(([key]) => toHex(key)))
-    const deletes = this.localKeys(document, core.locals).filter(key => !kept.has(toHex(key)))
+    const obsolete = this.localKeys(document, core.locals).filter(key => !kept.has(toHex(key)))
+    const deletes = [...refusals.deletes, ...obsolete]
     await this.#options.store.commit({ puts, deletes, durability: 'strict' })
     // What was written meanwhile comes along, behind what is stored.
-    const locals = carried(core, started, actor)
-    const grown = withLocals(started, actor, locals.slice(stored.length))
-    this.#metas.set(document, meta)
+    const locals = carried(core, content.doc, actor)
+    addLocals(content, actor, locals.slice(stored.length))
+    this.#ledger.set(next)
     this.#unstored.delete(document)
     this.#dirty.delete(document)
-    const batch = core.replace(grown, actor, locals, stored.length)
+    const batch = core.replace(content, actor, locals, stored.length)
     if (locals.length > stored.length) this.#flushSoon(document)
     this.#options.onChanged(document, batch, 'reload')
-    if (refused.length > 0) await this.refuse(document, refused)
+    this.#options.onStopped(document, stops)
+    await this.#parking.release(core)
+  }
+
+  // -- What comes by fast-forward ---------------------------------------------------------------------------------
+
+  /** The rows by which a document that came as a whole takes the place of what was here; inside `exclusive`. */
+  async adopting(adoption: Adoption): Promise<AdoptionPlan> {
+    const { document } = adoption
+    await this.#ledger.pay(document)
+    const before = this.meta(document)
+    const core = this.#cores.get(document)
+    const plan = planAdoption(adoption, before, this.ownActor(document), core?.locals ?? [])
+    const parked = await this.#rows.parked(document)
+    const puts = [
+      ...plan.rows.map((row, i) => this.#rows.fileRow(document, before.nextFile + i, row)),
+      ...this.parkedRows(document, plan.parked),
+      this.#rows.metaRow(plan.meta),
+    ]
+    const written = new Set(puts.map(([key]) => toHex(key)))
+    const obsolete = [
+      ...(await this.#rows.fileKeys(document)),
+      ...parked.flatMap(({ index }) => this.#rows.parkedKeys(document, index)),
+      ...this.localKeys(document, plan.proven),
+      documentKey(this.#options.space, 'import', document),
+    ]
+    return { ...plan, puts, deletes: plan.isHeldBack ? [] : obsolete.filter(key => !written.has(toHex(key))) }
+  }
+
+  /** The same is in the store now: shows it, where somebody has the document open; inside `exclusive`. */
+  async adopted(adoption: Adoption, plan: AdoptionPlan): Promise<void> {
+    const { document, snapshot } = adoption
+    this.#ledger.set(plan.meta)
+    if (plan.isHeldBack) return adoption.discard()
+    for (const { index } of this.#ledger.missing().filter(item => item.document === document)) {
+      this.#ledger.forget(document, index)
+    }
+    this.#ledger.expect(
+      document,
+      plan.parked.map(({ entry }) => entry),
+    )
+    this.#options.onStopped(document, plan.meta.stopped)
+    const core = this.#cores.get(document)
+    if (core === undefined || plan.isClosed) return adoption.discard()
+    const content = new GuardedContent(core.actor, snapshot?.doc)
+    const [first, ...rest] = plan.rows
+    const unjudged = snapshot === undefined && first !== undefined ? plan.rows : rest
+    const taken = content.take(unjudged, plan.meta.tips)
+    const tip = taken.tips.get(core.actor)
+    const unproven = core.locals.filter(change => change.seq > (tip?.seq ?? 0))
+    if (content.trust(unproven.map(change => localRow(core.actor, change))) === undefined) {
+      throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not go on from what the log has')
+    }
+    const batch = core.reload(content, tip, snapshot?.count ?? 0)
+    const stops = this.#ledger.judged({ ...plan.meta, tips: taken.tips, judged: plan.meta.nextFile }, taken.refused)
+    this.#options.onChanged(document, batch, 'reload')
+    if (stops.size > 0) this.#options.onStopped(document, stops)
+    await this.#parking.release(core)
   }
 
   // -- Compaction, and giving up memory ---------------------------------------------------------------------------
@@ -311,17 +482,21 @@ export class DocumentSet {
   async #compactIfDue(core: DocumentCore, { least, share }: { least: number; share: number }): Promise<void> {
     const { document } = core
     if (this.meta(document).clonedAt !== undefined || !core.isCompactionDue(least, share)) return
+    await this.#ledger.pay(document)
     const compacted =
-      core.locals.length === 0 ? compact(core.doc) : compactRows(core.actor, await this.#rows.files(document))
+      core.locals.length === 0
+        ? compact(core.doc)
+        : compactRows(core.actor, (await this.#rows.files(this.meta(document))).judged)
     if (compacted === undefined) return core.markUnsaveable()
     const { count, bytes } = compacted
-    const row: FileRow = { kind: 'saved', count, index: 0, actor: undefined, tip: undefined, bytes }
+    const saved = { kind: 'saved', actor: undefined, chain: undefined, tip: undefined } as const
+    const row: FileRow = { ...saved, count, index: 0, bytes }
     const deletes = await this.#rows.fileKeys(document)
     const meta = this.meta(document)
-    const next = { ...meta, nextFile: meta.nextFile + 1 }
+    const next = { ...meta, nextFile: meta.nextFile + 1, judged: meta.nextFile + 1 }
     const puts = [this.#rows.fileRow(document, meta.nextFile, row), this.#rows.metaRow(next)]
     await this.#options.store.commit({ puts, deletes })
-    this.#metas.set(document, next)
+    this.#ledger.set(next)
     core.markCompacted(count)
   }
 
@@ -331,7 +506,7 @@ export class DocumentSet {
    */
   tidy(): Promise<void> {
     return this.exclusive(async () => {
-      for (const { document, clonedAt } of this.#metas.values()) if (clonedAt !== undefined) await this.#open(document)
+      for (const { document, clonedAt } of this.metas()) if (clonedAt !== undefined) await this.#open(document)
       for (const core of [...this.#cores.values()]) {
         if (!this.#giveUp(core)) await this.#compactIfDue(core, COMPACT_WHILE_OPEN)
       }
@@ -348,8 +523,9 @@ export class DocumentSet {
 
   #giveUp(core: DocumentCore): boolean {
     const { document } = core
-    const { clonedAt } = this.meta(document)
-    const isNeeded = core.locals.length > 0 || this.#dirty.has(document) || clonedAt !== undefined
+    const { clonedAt, importing } = this.meta(document)
+    const isUnsent = core.locals.length > 0 || importing !== undefined
+    const isNeeded = isUnsent || this.#dirty.has(document) || clonedAt !== undefined
     if (isNeeded || this.#options.isUsed(document)) return false
     this.#cores.delete(document)
     core.free()
@@ -363,6 +539,7 @@ export class DocumentSet {
       // Everything is safe by now: a saved form that cannot be written is no reason to fail.
       await this.exclusive(async () => {
         for (const core of this.#cores.values()) await this.#compactIfDue(core, COMPACT_WHEN_IDLE)
+        await this.#ledger.catchUp()
       }).catch(() => {})
     } finally {
       await this.#last
@@ -379,10 +556,11 @@ function carried(core: DocumentCore, doc: AnyDoc, to: ActorId): readonly LocalCh
 }
 
 /** @throws SealogError ERR_CONTENT */
-function withLocals(doc: AnyDoc, actor: ActorId, locals: readonly LocalChange[]): AnyDoc {
-  if (locals.length === 0) return doc
-  const rows = locals.map(change => localRow(actor, change))
-  const applied = applyRows(doc, rows)
-  if (applied !== undefined) return applied.doc
+function addLocals(content: GuardedContent, actor: ActorId, locals: readonly LocalChange[]): void {
+  if (content.trust(locals.map(change => localRow(actor, change))) !== undefined) return
   throw new SealogError('ERR_CONTENT', 'own changes could not be carried over to a fresh incarnation')
+}
+
+function storeFailure(error: unknown): SealogError {
+  return asSealogError(error, 'ERR_STORE', 'the local store failed')
 }

@@ -61,7 +61,7 @@ export function genesisBody(options: {
       payloadKind: 0,
       kemPublicKey: keys.kem,
     }),
-    policy: { contentRules: 1, maxBodyLength: MAX_BODY_LENGTH },
+    policy: { contentRules: 1, maxBodyLength: MAX_BODY_LENGTH, attestations: 1 },
     spaceName: label(epoch, 'space', names.space, random),
     memberName: label(epoch, 'member', names.member, random),
     deviceName: label(epoch, 'device', names.device, random),

@@ -1,14 +1,14 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { toHex } from '../bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
-import { asSealogError, type SealogError } from '../errors.ts'
+import { asSealogError, SealogError } from '../errors.ts'
 import type { DocumentId } from '../ids.ts'
 import { INLINE_BODY_LENGTH } from '../verify/entry.ts'
-import { findActor, findDocument } from '../verify/state.ts'
+import { findActor, knownDocument } from '../verify/state.ts'
 import type { DocumentCore } from './document-core.ts'
 import type { DocumentSet } from './document-set.ts'
 import { buildChangesPayloads } from './payload.ts'
-import { type SealContext, type SealedEntry, sealChanges, sealControl, sealRetire } from './seal.ts'
+import { type SealContext, type SealedEntry, sealChanges, sealControl, sealImport, sealRetire } from './seal.ts'
 
 /** What one push carries at most, so that it stays in one frame with room for framing, in bytes. */
 const PUSH_BUDGET: number = 700 * 1024
@@ -87,11 +87,11 @@ export async function planPush(
 /** Is there anything of this document that the log does not have yet and that may be sent now? */
 export function hasPending(context: Pick<SealContext, 'view'>, documents: DocumentSet, core: DocumentCore): boolean {
   if (documents.meta(core.document).clonedAt !== undefined) return !isRetired(context, core)
-  return core.pending().length > 0
+  return core.pending().length > 0 || documents.meta(core.document).importing !== undefined
 }
 
 function isRetired({ view }: Pick<SealContext, 'view'>, core: DocumentCore): boolean {
-  const record = view.state && findDocument(view.state, core.document)
+  const record = knownDocument(view.state, core.document)
   return (record && findActor(record, core.actor))?.retired === true
 }
 
@@ -101,9 +101,15 @@ async function sealDocument(
   core: DocumentCore,
 ): Promise<readonly SealedEntry[]> {
   const document: DocumentId = core.document
-  const { incarnation, clonedAt } = documents.meta(document)
+  const { incarnation, clonedAt, importing } = documents.meta(document)
   if (incarnation === undefined || !hasPending(context, documents, core)) return []
   if (clonedAt !== undefined) return [await sealRetire(context, document, incarnation)]
+  if (importing !== undefined) {
+    const payload = await documents.importPayload(document)
+    if (payload === undefined) throw new SealogError('ERR_STORE_CORRUPT', 'an own import is gone')
+    // Alone: what comes behind it goes on from its place in the chain.
+    return [await sealImport(context, document, incarnation, payload, importing)]
+  }
   const payloads = buildChangesPayloads(Automerge.getBackend(core.doc), core.pending().slice(0, PUSH_CHANGES), {
     actor: core.actor,
     previousHash: core.tip?.hash,

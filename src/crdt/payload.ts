@@ -42,7 +42,8 @@ export function decodeChangesPayload(bytes: Uint8Array): ChangesPayload {
   const version = Array.isArray(value) ? value[0] : undefined
   if (typeof version === 'number' && version !== VERSION)
     throw new SealogError('ERR_UPGRADE', `changes of version ${version}`)
-  const [, code, latestHash, latestSeq, count, chunks] = asTuple(value, 6, 'changes')
+  const [zero, code, latestHash, latestSeq, count, chunks] = asTuple(value, 6, 'changes')
+  asUint(zero, 'version', VERSION)
   const encoding = ENCODINGS[asUint(code, 'encoding')]
   if (encoding === undefined) throw new SealogError('ERR_UPGRADE', `changes in encoding ${String(code)}`)
   const payload: ChangesPayload = {

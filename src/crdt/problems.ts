@@ -61,3 +61,8 @@ export function addStopped(
     index: stopped.index,
   })
 }
+
+/** The actor goes on. */
+export function clearStopped(problems: Problems, actor: ActorId): void {
+  problems.clear(`actor/${actor}`)
+}

@@ -13,20 +13,8 @@ import {
   optional,
 } from '../codec.ts'
 import { asSealogError, SealogError } from '../errors.ts'
-import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type SpaceId, spaceIdOf } from '../ids.ts'
-import { parseNote } from '../verify/checkpoint.ts'
-import { decodeRange, encodeRange } from '../verify/compact-range.ts'
-import type { LogView, PinnedRelay } from '../verify/log.ts'
-import {
-  type ControlState,
-  type DocumentRecord,
-  decodeActorRecord,
-  decodeControlState,
-  decodeDocumentRecord,
-  initialState,
-  type SpaceState,
-  withActor,
-} from '../verify/state.ts'
+import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type SpaceId } from '../ids.ts'
+import type { PinnedRelay } from '../verify/log.ts'
 import type { ReplicaStore } from './store.ts'
 
 /**
@@ -36,12 +24,20 @@ import type { ReplicaStore } from './store.ts'
  *     spaces/<id>                        empty: this replica has the space
  *     space/<id>/view                    verified prefix of the log, see `encodeViewRow`
  *     space/<id>/control                 control state
+ *     space/<id>/skeleton                of a sparse replica: which documents it has, and the hashes beside them
+ *     space/<id>/trust                   what was skipped and has yet to be audited, see trust-row.ts
+ *     space/<id>/confirmed               which other member has seen how much of the log
+ *     space/<id>/evidence                by which the relay convicted itself
+ *     space/<id>/recent/<n>              the last entries, verbatim, for a relay that lost them
  *     space/<id>/secrets                 keys, see secrets.ts
  *     space/<id>/outbox                  a control entry on its way, see secrets.ts
  *     space/<id>/state/<doc>             document record
  *     space/<id>/state/<doc>/<actor>     actor record
  *     space/<id>/meta/<doc>              content bookkeeping, see `DocumentMeta`
  *     space/<id>/file/<doc>/<n>          proven content, in order
+ *     space/<id>/parked/<doc>/<index>    an entry of a parked actor, see parked-rows.ts
+ *     space/<id>/body/<doc>/<index>      what is there of its content
+ *     space/<id>/import/<doc>            an own import that is not proven yet
  *     space/<id>/local/<doc>/<seq>       own changes that are not proven yet
  */
 const MAX_ROW: number = 1024 * 1024 * 1024
@@ -54,13 +50,13 @@ export function spacePrefix(space: SpaceId): Uint8Array {
   return toUtf8(`space/${space}/`)
 }
 
-export type SpaceRow = 'view' | 'control' | 'secrets' | 'outbox'
+export type SpaceRow = 'view' | 'control' | 'skeleton' | 'trust' | 'confirmed' | 'evidence' | 'secrets' | 'outbox'
 
 export function spaceKey(space: SpaceId, row: SpaceRow): Uint8Array {
   return toUtf8(`space/${space}/${row}`)
 }
 
-export type DocumentRow = 'state' | 'meta' | 'file' | 'local'
+export type DocumentRow = 'state' | 'meta' | 'file' | 'import' | 'parked' | 'body' | 'local'
 
 /** Without a document: the prefix of all rows of this kind. Without a part: the document's own row. */
 export function documentKey(space: SpaceId, row: DocumentRow, document: DocumentId, part?: string): Uint8Array {
@@ -104,65 +100,6 @@ export function decodePinnedRelay(bytes: Uint8Array): PinnedRelay {
   })
 }
 
-// -- View ---------------------------------------------------------------------------------------------------------
-
-/** The view without its state, which has rows of its own. `note` is the head as the relay signed it. */
-export function encodeViewRow(view: LogView, note: Uint8Array | undefined): Uint8Array {
-  return encodeCbor([
-    idBytes(view.space),
-    view.relay.name,
-    view.relay.key,
-    encodeRange(view.range),
-    optional(note, bytes => bytes),
-    view.anchors.map(anchor => [anchor.size, anchor.root]),
-  ])
-}
-
-export interface StoredView {
-  readonly view: LogView
-  readonly note: Uint8Array | undefined
-}
-
-/** Reads the verified view of a space. @throws SealogError ERR_STORE_CORRUPT */
-export async function loadView(store: ReplicaStore, space: SpaceId): Promise<StoredView | undefined> {
-  const bytes = await store.get(spaceKey(space, 'view'))
-  if (bytes === undefined) return undefined
-  const control = await store.get(spaceKey(space, 'control'))
-  const rows = await store.scan(rowPrefix(space, 'state'))
-  return readRow('view', () => {
-    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 6, 'view')
-    const note = asOptional(fields[4], 'note', (item, what) => asBytesUpTo(item, 16 * 1024, what))
-    const view: LogView = {
-      space: spaceIdOf(asBytes(fields[0], 32, 'space')),
-      relay: { name: asText(fields[1], 255, 'relay name'), key: asBytes(fields[2], 32, 'relay key') },
-      range: decodeRange(asBytesUpTo(fields[3], 4096, 'range')),
-      state: control === undefined ? undefined : loadState(decodeControlState(control), rows),
-      head: note === undefined ? undefined : parseNote(note).checkpoint,
-      anchors: asArray(fields[5], 1024, 'anchors').map(item => {
-        const anchor = asTuple(item, 2, 'anchor')
-        return { size: asUint(anchor[0], 'size'), root: asBytes(anchor[1], 32, 'root') }
-      }),
-    }
-    return { view, note }
-  })
-}
-
-function loadState(control: ControlState, rows: readonly (readonly [Uint8Array, Uint8Array])[]): SpaceState {
-  let state = initialState(control)
-  const documents = new Map<string, DocumentRecord>()
-  for (const [key, value] of rows) {
-    const parts = fromUtf8(key).split('/')
-    const document = parts[3] ?? ''
-    if (parts.length === 4) documents.set(document, decodeDocumentRecord(value))
-    else {
-      const record = documents.get(document)
-      if (record === undefined) throw new SealogError('ERR_STORE_CORRUPT', 'an actor of an unknown document')
-      state = withActor(state, record.document, record.birthEpoch, decodeActorRecord(value))
-    }
-  }
-  return state
-}
-
 // -- Documents ----------------------------------------------------------------------------------------------------
 
 /** The latest Automerge change of an actor that a proven entry brought. */
@@ -175,12 +112,35 @@ export interface ChangeTip {
 /** Why nothing more of an actor is applied: refused for good, or until what is missing turns up (DESIGN §6.3). */
 export type StopReason = 'refused' | 'parked'
 
+/** Where an entry stands in its actor's chain. */
+export interface ChainPlace {
+  readonly seq: number
+  /** Leaf hash of the entry before, 32 bytes; zero bytes at seq 0. */
+  readonly prev: Uint8Array
+}
+
+/** An entry of an actor's chain. */
+export interface ChainEnd {
+  readonly seq: number
+  /** Its leaf hash, 32 bytes. */
+  readonly hash: Uint8Array
+}
+
 export interface Stopped {
   readonly reason: StopReason
   /** Entry of the log from which on nothing is applied. */
   readonly index: number
-  /** Code of the error, for people. */
+  /** Code of the error. */
   readonly code: string
+  /** The last entry of the chain before that; undefined where there is none. */
+  readonly covered: ChainEnd | undefined
+  /** Of an actor that waits for a change of others (`ERR_DEPENDENCY`): the first that is missing, 32 bytes. */
+  readonly needs: Uint8Array | undefined
+}
+
+/** The entry before the one that stands here. */
+export function entryBefore({ seq, prev }: ChainPlace): ChainEnd | undefined {
+  return seq === 0 ? undefined : { seq: seq - 1, hash: prev }
 }
 
 /** What a replica keeps of a document beside the content itself. */
@@ -192,6 +152,17 @@ export interface DocumentMeta {
   readonly stopped: ReadonlyMap<ActorId, Stopped>
   /** Number of the next `file` row. */
   readonly nextFile: number
+  /** `file` rows below this number were judged, and are what `tips` is about; the others are judged when opened. */
+  readonly judged: number
+  /**
+   * The importer, as long as the import that the document begins with is parked: nobody else's changes are judged
+   * before, for whether they may stand there depends on it.
+   */
+  readonly importer: ActorId | undefined
+  /** What the tag of an own import commits to that is not proven yet, 32 bytes. */
+  readonly importing: Uint8Array | undefined
+  /** Content since the latest snapshot: number of entries, and of bytes of their bodies. */
+  readonly since: { readonly entries: number; readonly bytes: number }
   /**
    * Entry by which the own actor turned out to be written by a clone as well: content from there on is held back
    * until a `retire` entry has closed the chain (DESIGN §3).
@@ -200,7 +171,18 @@ export interface DocumentMeta {
 }
 
 export function emptyMeta(document: DocumentId): DocumentMeta {
-  return { document, incarnation: undefined, tips: new Map(), stopped: new Map(), nextFile: 0, clonedAt: undefined }
+  return {
+    document,
+    incarnation: undefined,
+    tips: new Map(),
+    stopped: new Map(),
+    nextFile: 0,
+    judged: 0,
+    importer: undefined,
+    importing: undefined,
+    since: { entries: 0, bytes: 0 },
+    clonedAt: undefined,
+  }
 }
 
 export function encodeMeta(meta: DocumentMeta): Uint8Array {
@@ -209,16 +191,27 @@ export function encodeMeta(meta: DocumentMeta): Uint8Array {
     optional(meta.incarnation, bytes => bytes),
     [...meta.tips].map(([actor, tip]): Cbor => [idBytes(actor), tip.seq, tip.hash]),
     [...meta.stopped].map(
-      ([actor, stop]): Cbor => [idBytes(actor), stop.reason === 'refused' ? 0 : 1, stop.index, stop.code],
+      ([actor, stop]): Cbor => [
+        idBytes(actor),
+        stop.reason === 'refused' ? 0 : 1,
+        stop.index,
+        stop.code,
+        optional(stop.covered, ({ seq, hash }) => [seq, hash]),
+        optional(stop.needs, hash => hash),
+      ],
     ),
     meta.nextFile,
     optional(meta.clonedAt, index => index),
+    meta.judged,
+    optional(meta.importer, idBytes),
+    [meta.since.entries, meta.since.bytes],
+    optional(meta.importing, bytes => bytes),
   ])
 }
 
 export function decodeMeta(bytes: Uint8Array): DocumentMeta {
   return readRow('document meta', () => {
-    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 6, 'document meta')
+    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 10, 'document meta')
     return {
       document: documentIdOf(asBytes(fields[0], 16, 'document')),
       incarnation: asOptional(fields[1], 'incarnation', (item, what) => asBytes(item, 8, what)),
@@ -233,38 +226,68 @@ export function decodeMeta(bytes: Uint8Array): DocumentMeta {
       ),
       stopped: new Map(
         asArray(fields[3], 1_000_000, 'stopped').map(item => {
-          const stop = asTuple(item, 4, 'stopped')
-          const reason: StopReason = asUint(stop[1], 'reason', 1) === 0 ? 'refused' : 'parked'
-          const value = { reason, index: asUint(stop[2], 'index'), code: asText(stop[3], 64, 'code') }
+          const stop = asTuple(item, 6, 'stopped')
+          const value: Stopped = {
+            reason: asUint(stop[1], 'reason', 1) === 0 ? 'refused' : 'parked',
+            index: asUint(stop[2], 'index'),
+            code: asText(stop[3], 64, 'code'),
+            covered: asOptional(stop[4], 'covered', (pair, what) => {
+              const end = asTuple(pair, 2, what)
+              return { seq: asUint(end[0], what), hash: asBytes(end[1], 32, what) }
+            }),
+            needs: asOptional(stop[5], 'needs', (hash, what) => asBytes(hash, 32, what)),
+          }
           return [actorIdOf(asBytes(stop[0], 16, 'actor')), value]
         }),
       ),
       nextFile: asUint(fields[4], 'next file'),
       clonedAt: asOptional(fields[5], 'cloned at', (item, what) => asUint(item, what)),
+      judged: asUint(fields[6], 'judged'),
+      importer: asOptional(fields[7], 'importer', (item, what) => actorIdOf(asBytes(item, 16, what))),
+      since: asSince(fields[8]),
+      importing: asOptional(fields[9], 'importing', (item, what) => asBytes(item, 32, what)),
     }
   })
 }
 
-/** One stretch of proven content: a whole saved document, or the changes of one entry. */
+/**
+ * - `saved`: everything proven up to some moment, as one saved document that this replica wrote;
+ * - `import`: the saved document that the document began with;
+ * - `raw`, `bundle`: the changes of one entry, in the encoding that its payload announced;
+ * - `supplied`: changes of several actors, out of a snapshot that was checked.
+ */
+export type FileKind = 'saved' | 'import' | 'raw' | 'bundle' | 'supplied'
+
+const FILE_KINDS: readonly FileKind[] = ['saved', 'raw', 'bundle', 'import', 'supplied']
+
+function asSince(item: Cbor | undefined): DocumentMeta['since'] {
+  const fields = asTuple(item, 2, 'since')
+  return { entries: asUint(fields[0], 'entries'), bytes: asUint(fields[1], 'bytes') }
+}
+
+/** One stretch of proven content. */
 export interface FileRow {
-  readonly kind: 'saved' | 'entry'
+  readonly kind: FileKind
   /** Number of changes in it. */
   readonly count: number
-  /** Of an entry: index in the log; of a saved document: of the last entry in it. */
+  /** Of an entry: index in the log. Otherwise 0. */
   readonly index: number
   /** Of an entry: whose. */
   readonly actor: ActorId | undefined
-  /** Of an entry: its latest change. */
+  /** Of an entry: where it stands in its actor's chain. */
+  readonly chain: ChainPlace | undefined
+  /** Of an entry with changes: its latest one. */
   readonly tip: ChangeTip | undefined
   readonly bytes: Uint8Array
 }
 
 export function encodeFileRow(row: FileRow): Uint8Array {
   return encodeCbor([
-    row.kind === 'saved' ? 0 : 1,
+    FILE_KINDS.indexOf(row.kind),
     row.count,
     row.index,
     optional(row.actor, idBytes),
+    optional(row.chain, ({ seq, prev }) => [seq, prev]),
     optional(row.tip, tip => [tip.seq, tip.hash]),
     row.bytes,
   ])
@@ -272,19 +295,25 @@ export function encodeFileRow(row: FileRow): Uint8Array {
 
 export function decodeFileRow(bytes: Uint8Array): FileRow {
   return readRow('content', () => {
-    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 6, 'content')
+    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 7, 'content')
     return {
-      kind: asUint(fields[0], 'kind', 1) === 0 ? 'saved' : 'entry',
+      kind: FILE_KINDS[asUint(fields[0], 'kind', FILE_KINDS.length - 1)] as FileKind,
       count: asUint(fields[1], 'count'),
       index: asUint(fields[2], 'index'),
       actor: asOptional(fields[3], 'actor', (item, what) => actorIdOf(asBytes(item, 16, what))),
-      tip: asOptional(fields[4], 'tip', (item, what) => {
+      chain: asOptional(fields[4], 'chain', asChainPlace),
+      tip: asOptional(fields[5], 'tip', (item, what) => {
         const tip = asTuple(item, 2, what)
         return { seq: asUint(tip[0], what), hash: asBytes(tip[1], 32, what) }
       }),
-      bytes: asBytesUpTo(fields[5], MAX_ROW, 'bytes'),
+      bytes: asBytesUpTo(fields[6], MAX_ROW, 'bytes'),
     }
   })
+}
+
+export function asChainPlace(item: Cbor, what: string): ChainPlace {
+  const [seq, prev] = asTuple(item, 2, what)
+  return { seq: asUint(seq, what), prev: asBytes(prev, 32, what) }
 }
 
 /** An own change that no proven entry holds yet. */

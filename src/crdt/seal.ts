@@ -70,6 +70,44 @@ export async function sealChanges(
   return sealed
 }
 
+/**
+ * Seals a snapshot: it adds no change, and repeats the tag of its chain.
+ * @param tagOfNothing the tag, in an epoch, of a chain without changes
+ */
+export function sealSnapshot(
+  context: SealContext,
+  document: DocumentId,
+  incarnation: Uint8Array,
+  payload: Uint8Array,
+  tagOfNothing: (epoch: number) => Uint8Array,
+): Promise<SealedEntry> {
+  const { view, keys, signer, random } = context
+  const epoch = epochInForce(view)
+  const birth = (view.state && findDocument(view.state, document)?.birthEpoch) ?? epoch
+  const end = chainEnd(view, document, actorOfOwn(context, document, incarnation))
+  const draft = draftOf(context, document, incarnation, end, 'snapshot', end.record?.tag ?? tagOfNothing(epoch))
+  const { content } = keys.forDocument(document, birth, epoch)
+  const body = sealBody({ key: content, payload, aad: headerContext(draft), random, seq: draft.seq })
+  return sign(signer, draft, body)
+}
+
+/** Seals an import, which begins its document. @param commitment what its tag commits to, 32 bytes */
+export function sealImport(
+  context: SealContext,
+  document: DocumentId,
+  incarnation: Uint8Array,
+  payload: Uint8Array,
+  commitment: Uint8Array,
+): Promise<SealedEntry> {
+  const { view, keys, signer, random } = context
+  const epoch = epochInForce(view)
+  const { content, tag } = keys.forDocument(document, epoch, epoch)
+  const end = chainEnd(view, document, actorOfOwn(context, document, incarnation))
+  const draft = draftOf(context, document, incarnation, end, 'import', changeTag(tag, commitment))
+  const body = sealBody({ key: content, payload, aad: headerContext(draft), random, seq: draft.seq })
+  return sign(signer, draft, body)
+}
+
 /** Closes the chain of an own actor that somebody else writes too. */
 export function sealRetire(context: SealContext, document: DocumentId, incarnation: Uint8Array): Promise<SealedEntry> {
   const end = chainEnd(context.view, document, actorOfOwn(context, document, incarnation))

@@ -2,12 +2,13 @@ import { concat } from '../bytes.ts'
 import type { SigningKey } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
-import type { SpaceId } from '../ids.ts'
+import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
 import { authenticationInput } from '../relay/authentication.ts'
 import { type RelayClient, retryDelay, type Session } from '../relay/client.ts'
-import type { BodyPart, PushEntry, Received, Reject, ReplicaMessage, Sync } from '../relay/messages.ts'
+import type { BodyPart, PushEntry, Received, Records, Reject, ReplicaMessage, Sync } from '../relay/messages.ts'
 import { decodeHeader, INLINE_BODY_LENGTH, MAX_BODY_LENGTH } from '../verify/entry.ts'
 import { type Batch, type BatchEntry, type PinnedRelay, sameRelay } from '../verify/log.ts'
+import type { LogRecord } from '../verify/records.ts'
 
 /** Delay before a space is opened again after something did not verify, in milliseconds; doubles up to the last. */
 const FIRST_RETRY = 200
@@ -18,6 +19,8 @@ const LAST_RETRY = 30_000
  */
 const HEARTBEAT = 25_000
 const HEARTBEAT_TIMEOUT = 15_000
+/** Longest answer in `records`, in bytes: it is put together in memory. */
+const MAX_ANSWER: number = 512 * 1024 * 1024
 /** Stands for no request; never in a message. */
 const NO_REF = -1
 
@@ -28,6 +31,39 @@ export interface Opening {
   readonly from: number
   /** The entry that begins the space, where the relay may not have it yet. */
   readonly genesis: PushEntry | undefined
+  /** Documents that a sparse replica wants the bodies of; undefined for a full one. */
+  readonly wants: readonly DocumentId[] | undefined
+}
+
+/** All parts of an answer in `records`, put together. */
+export interface RecordsAnswer {
+  readonly head: Uint8Array
+  readonly records: readonly LogRecord[]
+}
+
+/** A request that is answered by `records`. */
+export type RecordsRequest =
+  | {
+      readonly type: 'skip'
+      readonly at: number
+      readonly from: number
+      readonly attestations: number
+      readonly prove: readonly number[]
+    }
+  | { readonly type: 'get-document'; readonly document: DocumentId; readonly snapshot: number }
+  | {
+      readonly type: 'get-chain'
+      readonly document: DocumentId
+      readonly actor: ActorId
+      readonly from: number
+      readonly to: number
+    }
+
+interface Collecting {
+  readonly parts: Records[]
+  bytes: number
+  readonly resolve: (answer: RecordsAnswer) => void
+  readonly reject: (error: SealogError) => void
 }
 
 export interface SpaceChannelOptions {
@@ -65,6 +101,8 @@ export class SpaceChannel {
   #cancelRetry: () => void = () => {}
   #cancelHeartbeat: () => void = () => {}
   readonly #requests = new Map<number, { resolve(m: BodyPart | Received): void; reject(error: SealogError): void }>()
+  readonly #answers = new Map<number, Collecting>()
+  readonly #reads = new Map<number, { resolve(batch: Batch): void; reject(error: SealogError): void }>()
   readonly #barriers = new Map<number, { resolve(): void; reject(error: SealogError): void }>()
   readonly #pushes = new Map<number, (error: SealogError, position: number) => void>()
 
@@ -110,7 +148,7 @@ export class SpaceChannel {
     if (session === undefined || this.#stopped || !sameRelay(session.relay, this.#options.relay)) return
     const generation = this.#generation
     const { client, space } = this.#options
-    const { signer, from, genesis } = this.#options.opening()
+    const { signer, from, genesis, wants } = this.#options.opening()
     if (genesis !== undefined) {
       this.#genesisRef = client.nextRef()
       client.send({ type: 'push', ref: this.#genesisRef, space, entries: [genesis] })
@@ -120,7 +158,7 @@ export class SpaceChannel {
       signature => {
         if (generation !== this.#generation) return
         this.#openRef = client.nextRef()
-        client.send({ type: 'open', ref: this.#openRef, space, from, device: signer.publicKey, signature })
+        client.send({ type: 'open', ref: this.#openRef, space, from, device: signer.publicKey, signature, wants })
         this.#awaitAnswer()
       },
       error => {
@@ -216,15 +254,21 @@ export class SpaceChannel {
     return this.#bodyPart(index, 0)
   }
 
+  /** The whole body of an entry; unverified. @throws SealogError ERR_BODY where the relay does not serve it */
+  body(index: number, length: number): Promise<Uint8Array> {
+    return this.#body(index, length)
+  }
+
   /**
    * The batch with the bodies that were too long to travel in it; unverified like the rest.
+   * @param isWanted documents whose bodies are wanted
    * @throws SealogError ERR_LIMIT for more than one message may announce
    */
-  async withLargeBodies(batch: Batch): Promise<Batch> {
+  async withLargeBodies(batch: Batch, isWanted: (document: DocumentId) => boolean): Promise<Batch> {
     const entries: BatchEntry[] = []
     let total = 0
     for (const [offset, entry] of batch.entries.entries()) {
-      const length = entry.body === undefined ? largeBodyLength(entry.header) : 0
+      const length = entry.body === undefined ? largeBodyLength(entry.header, isWanted) : 0
       total += length
       if (total > MAX_BODY_LENGTH) throw new SealogError('ERR_LIMIT', `bodies of ${total} bytes in one message`)
       entries.push(length > 0 ? { ...entry, body: await this.#body(batch.from + offset, length) } : entry)
@@ -251,6 +295,56 @@ export class SpaceChannel {
     return part.bytes
   }
 
+  /** Entries out of the middle of the log; unverified. @throws SealogError what the relay answers, ERR_LIMIT */
+  records(request: RecordsRequest): Promise<RecordsAnswer> {
+    return new Promise((resolve, reject) => {
+      const ref = this.#options.client.nextRef()
+      this.#answers.set(ref, { parts: [], bytes: 0, resolve, reject })
+      this.#send({ ...request, ref, space: this.#options.space })
+    })
+  }
+
+  /**
+   * The same, handled in its turn: after everything that came before the answer on this connection, and before
+   * everything that comes behind it. So a document arrives exactly as of the view.
+   */
+  recordsInTurn(
+    request: RecordsRequest,
+    onAnswer: (answer: RecordsAnswer) => Promise<void>,
+    onRefused: (error: SealogError) => void,
+  ): void {
+    const over = this.guard()
+    const ref = this.#options.client.nextRef()
+    this.#answers.set(ref, {
+      parts: [],
+      bytes: 0,
+      resolve: answer => this.enqueue(() => onAnswer(answer)),
+      reject: error => {
+        if (!over()) this.enqueue(async () => onRefused(error))
+      },
+    })
+    this.#send({ ...request, ref, space: this.#options.space })
+  }
+
+  /** A stretch of headers, from the log as the relay has it by now; unverified. */
+  read(from: number, to: number): Promise<Batch> {
+    return new Promise((resolve, reject) => {
+      const ref = this.#options.client.nextRef()
+      this.#reads.set(ref, { resolve, reject })
+      this.#send({ type: 'read', ref, space: this.#options.space, from, to })
+    })
+  }
+
+  /** Hands over a note with an own cosignature. */
+  async cosign(note: Uint8Array): Promise<void> {
+    await this.#request(ref => ({ type: 'cosign', ref, space: this.#options.space, note }))
+  }
+
+  /** Gives the relay back what it lost; each part is a frame of its own. */
+  async restore(note: Uint8Array, from: number, entries: readonly PushEntry[], more: boolean): Promise<void> {
+    await this.#request(ref => ({ type: 'restore', ref, space: this.#options.space, note, from, entries, more }))
+  }
+
   #request(message: (ref: number) => ReplicaMessage): Promise<BodyPart | Received> {
     return new Promise((resolve, reject) => {
       const ref = this.#options.client.nextRef()
@@ -265,7 +359,7 @@ export class SpaceChannel {
 
   // -- Answers ----------------------------------------------------------------------------------------------------
 
-  #onMessage(message: Sync | Reject | BodyPart | Received): void {
+  #onMessage(message: Sync | Reject | BodyPart | Received | Records): void {
     if (this.#live && message.type !== 'reject') this.#armHeartbeat()
     switch (message.type) {
       case 'body-part':
@@ -273,23 +367,50 @@ export class SpaceChannel {
         this.#requests.get(message.ref)?.resolve(message)
         this.#requests.delete(message.ref)
         return
-      case 'sync':
+      case 'records':
+        return this.#onRecords(message)
+      case 'sync': {
+        const reading = this.#reads.get(message.ref)
+        if (reading !== undefined) {
+          this.#reads.delete(message.ref)
+          return reading.resolve(message.batch)
+        }
         // What still comes of an opening that was given up is not for this one.
         if (!this.#live && message.ref !== this.#openRef) return
         this.#live = true
         this.#armHeartbeat()
         return this.enqueue(() => this.#options.onSync(message))
+      }
       case 'reject':
         return this.#onReject(message)
     }
   }
 
+  #onRecords(message: Records): void {
+    const answer = this.#answers.get(message.ref)
+    if (answer === undefined) return
+    answer.parts.push(message)
+    answer.bytes += lengthOf(message)
+    if (answer.bytes > MAX_ANSWER) {
+      this.#answers.delete(message.ref)
+      return answer.reject(new SealogError('ERR_LIMIT', `an answer of ${answer.bytes} bytes`))
+    }
+    if (message.more) return
+    this.#answers.delete(message.ref)
+    answer.resolve({
+      head: concat(...answer.parts.map(part => part.head)),
+      records: answer.parts.flatMap(part => part.records),
+    })
+  }
+
   #onReject(reject: Reject): void {
     const error = rejection(reject)
-    const waiting = this.#requests.get(reject.ref)
+    const waiting = this.#requests.get(reject.ref) ?? this.#answers.get(reject.ref) ?? this.#reads.get(reject.ref)
     const onRefused = this.#pushes.get(reject.ref)
     if (waiting !== undefined) {
       this.#requests.delete(reject.ref)
+      this.#answers.delete(reject.ref)
+      this.#reads.delete(reject.ref)
       waiting.reject(error)
     } else if (this.#barriers.has(reject.ref)) {
       this.fault(error)
@@ -317,8 +438,15 @@ export class SpaceChannel {
     this.#cancelRetry()
     this.#cancelHeartbeat()
     const offline = cause ?? new SealogError('ERR_OFFLINE', 'connection closed')
-    const waiting = [...this.#requests.values(), ...this.#barriers.values()]
+    const waiting = [
+      ...this.#requests.values(),
+      ...this.#answers.values(),
+      ...this.#reads.values(),
+      ...this.#barriers.values(),
+    ]
     this.#requests.clear()
+    this.#answers.clear()
+    this.#reads.clear()
     this.#barriers.clear()
     this.#pushes.clear()
     for (const { reject } of waiting) reject(offline)
@@ -341,11 +469,15 @@ export class SpaceChannel {
   }
 }
 
+function lengthOf({ head, records }: Records): number {
+  return records.reduce((sum, record) => sum + record.header.length + (record.body?.length ?? 0) + 256, head.length)
+}
+
 /** Length of a body that has to be fetched; 0 for others, and for headers that `advance` will not take anyway. */
-function largeBodyLength(header: Uint8Array): number {
+function largeBodyLength(header: Uint8Array, isWanted: (document: DocumentId) => boolean): number {
   try {
-    const { bodyLength } = decodeHeader(header)
-    return bodyLength > INLINE_BODY_LENGTH ? bodyLength : 0
+    const { bodyLength, kind, document } = decodeHeader(header)
+    return bodyLength > INLINE_BODY_LENGTH && kind !== 'snapshot' && isWanted(document) ? bodyLength : 0
   } catch {
     return 0
   }
@@ -359,6 +491,7 @@ const RELAY_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_LIMIT',
   'ERR_MALFORMED',
   'ERR_RATE_LIMITED',
+  'ERR_RELAY_BEHIND',
   'ERR_RELAY_IDENTITY',
   'ERR_RELAY_STORAGE',
   'ERR_SIGNATURE',

@@ -3,34 +3,40 @@ import { assertCommits } from '../crypto/epoch.ts'
 import type { SignatureVerifier, SigningKey } from '../crypto/sign.ts'
 import { nobleSigningKey } from '../crypto/sign-backend.ts'
 import type { Environment } from '../environment.ts'
-import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
-import { CONTROL_DOCUMENT, type DocumentId, type MemberId, type SpaceId } from '../ids.ts'
-import { type RelayClient, retryDelay } from '../relay/client.ts'
+import { asSealogError, SealogError } from '../errors.ts'
+import type { DocumentId, MemberId, SpaceId } from '../ids.ts'
+import type { RelayClient } from '../relay/client.ts'
 import type { Sync } from '../relay/messages.ts'
 import { assertChecks } from '../verify/check.ts'
 import { encodeNote, originOf, parseNote, relaySignature } from '../verify/checkpoint.ts'
-import { decodeHeader } from '../verify/entry.ts'
-import { type Advanced, advance, isCurrent, type LogView, type VerifiedEntry } from '../verify/log.ts'
+import { roleNumber } from '../verify/control.ts'
+import { type Advanced, advance, type Batch, isCurrent, type LogView, type VerifiedEntry } from '../verify/log.ts'
 import { noteKeyHash } from '../verify/note-key.ts'
-import { findActor, findDocument } from '../verify/state.ts'
+import { findActor, knownDocument } from '../verify/state.ts'
 import { absorb } from './absorb.ts'
+import { Admission } from './admission.ts'
+import { HELD_BACK } from './adoption-plan.ts'
+import { Cosigner } from './cosigner.ts'
 import type { DocumentSet } from './document-set.ts'
-import { type ControlRequest, hasPending, type PushPlan, planPush } from './outbox.ts'
+import type { Freshness } from './freshness.ts'
+import { compareHead } from './heads.ts'
+import { MissingBodies } from './missing-bodies.ts'
+import { Outbound } from './outbound.ts'
+import { hasPending } from './outbox.ts'
 import { addStopped, type Problems } from './problems.ts'
+import { recentRows } from './recent-rows.ts'
+import { type Replicate, Replication, type RowChange } from './replication.ts'
+import { restoreRelay } from './restore.ts'
 import { spaceKey } from './rows.ts'
 import type { SealContext } from './seal.ts'
-import { type DeviceSecrets, encodeSecrets, SpaceKeys, type SpaceSecrets } from './secrets.ts'
+import type { DeviceSecrets, SpaceKeys, SpaceSecrets } from './secrets.ts'
+import { isSnapshotDue, writeSnapshot } from './snapshot-writer.ts'
 import { type Opening, SpaceChannel } from './space-channel.ts'
 import type { ReplicaStore } from './store.ts'
-
-/** Own changes are gathered this long before they go out, in milliseconds. */
-const GATHER = 15
-/** Delay after a push that was refused, in milliseconds: because others were faster; for a while; for good. */
-const RETRY_STALE = 100
-const RETRY_SOON = 1_000
-const RETRY_LATE = 30_000
-/** Pushes refused because others were faster, one after the other, before something must be wrong. */
-const MOST_STALE = 10
+import type { SyncLimits } from './sync-limits.ts'
+import type { Vouched } from './trust.ts'
+import { encodeViewRow } from './view-rows.ts'
+import { Witness } from './witness.ts'
 
 export interface SpaceSyncOptions {
   readonly space: SpaceId
@@ -40,8 +46,15 @@ export interface SpaceSyncOptions {
   readonly verifier: SignatureVerifier
   readonly documents: DocumentSet
   readonly problems: Problems
+  readonly replicate: Replicate
+  readonly limits: SyncLimits
   readonly view: LogView
   readonly note: Uint8Array | undefined
+  readonly held: ReadonlySet<DocumentId> | undefined
+  readonly vouched: Vouched | undefined
+  readonly freshness: Freshness
+  /** By which the relay convicted itself, where it did. */
+  readonly evidence: Uint8Array | undefined
   readonly secrets: SpaceSecrets
   /** Opens the wrap of the invite in this control body. @returns `S_e` */
   readonly openInvite: (body: Uint8Array, provisional: DeviceSecrets) => Uint8Array
@@ -53,21 +66,8 @@ export interface SpaceSyncOptions {
   readonly onUpdate: () => void
   /** Entries were applied; what they changed is visible. */
   readonly onEntries: (entries: readonly VerifiedEntry[]) => void
-}
-
-/** Refusals that are about one entry, whenever it is sent. */
-const UNSENDABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'ERR_INVALID_ENTRY',
-  'ERR_LIMIT',
-  'ERR_BODY',
-  'ERR_MALFORMED',
-  'ERR_SIGNATURE',
-])
-
-interface InFlight {
-  readonly plan: PushPlan
-  /** Leaf hashes, in hex, of the entries that did not come back yet. */
-  readonly waiting: Set<string>
+  /** The relay contradicted itself: sync has ended. */
+  readonly onFrozen: (evidence: Uint8Array) => void
 }
 
 /**
@@ -77,36 +77,29 @@ interface InFlight {
 export class SpaceSync {
   readonly #options: SpaceSyncOptions
   readonly #channel: SpaceChannel
+  readonly #outbound: Outbound
+  readonly #admission: Admission
+  readonly #replication: Replication
+  readonly #witness: Witness
+  readonly #missing: MissingBodies
+  readonly #cosigner: Cosigner
+  #cancelSnapshots: (() => void) | undefined
   #view: LogView
   #note: Uint8Array | undefined
-  #secrets: SpaceSecrets
-  #keys: SpaceKeys
+  #evidence: Uint8Array | undefined
   #halted: SealogError | undefined
   #paused = false
   #closed = false
-  /** The provisional device was refused although its join may have been accepted: then the own one is known. */
-  #provisionalRefused = false
-  #inFlight: InFlight | undefined
-  #pumping = false
-  /** A push was refused: nothing is sent before the next `#pumpIn`. */
-  #blocked = false
-  #cancelPump: (() => void) | undefined
-  /** Documents whose problem is shown until they got through. */
-  readonly #refused = new Set<DocumentId>()
-  #cancelHeld: () => void = () => {}
-  #staleInARow = 0
-  readonly #controls: ControlRequest[] = []
   /** Documents whose own chain is closed: own changes have yet to be carried over. */
   readonly #retired = new Set<DocumentId>()
-  /** Documents that cannot be sent as they are: the others go without them for a while. */
-  readonly #held = new Set<DocumentId>()
 
   constructor(options: SpaceSyncOptions) {
     this.#options = options
     this.#view = options.view
     this.#note = options.note
-    this.#secrets = options.secrets
-    this.#keys = new SpaceKeys(options.secrets.epochs)
+    this.#evidence = options.evidence
+    this.#admission = new Admission(options)
+    this.#witness = new Witness(options.view, options.note)
     this.#channel = new SpaceChannel({
       space: options.space,
       relay: options.view.relay,
@@ -116,11 +109,52 @@ export class SpaceSync {
       onSync: message => this.#onSync(message),
       onOpenRefused: error => this.#onOpenRefused(error),
       onReset: () => {
-        this.#inFlight = undefined
-        this.#pumping = false
+        this.#outbound.reset()
+        this.#replication.reset()
         options.onUpdate()
       },
       onFault: error => this.#onFault(error),
+    })
+    this.#outbound = new Outbound({
+      channel: this.#channel,
+      documents: options.documents,
+      problems: options.problems,
+      environment: options.environment,
+      isReady: () => !this.#closed && this.isCurrent,
+      isKnown: document => this.#replication.isKnown(document),
+      snapshot: document => writeSnapshot(this.#sealContext(), options.documents, document),
+      prepare: () => this.#admission.queueJoin(this.#outbound),
+      sealContext: () => this.#sealContext(),
+      onUpdate: options.onUpdate,
+    })
+    this.#replication = new Replication({
+      channel: this.#channel,
+      verifier: options.verifier,
+      environment: options.environment,
+      documents: options.documents,
+      problems: options.problems,
+      replicate: options.replicate,
+      limits: options.limits.skip,
+      held: options.held,
+      vouched: options.vouched,
+      view: () => this.#view,
+      note: () => this.#note,
+      keys: () => this.keys,
+      self: () => ({ member: this.member, device: this.#deviceNumber(this.secrets.device) }),
+      checkEpochs: view => this.#checkEpochs(view),
+      replaceView: (view, note, change) => this.#replaceView(view, note, change),
+      commit: change => this.#commit(change),
+      onEntries: options.onEntries,
+      onRetired: document => this.#retired.add(document),
+      onAdopted: () => this.#carryOver(),
+      onEvidence: evidence => void this.#freeze(evidence),
+      onUpdate: options.onUpdate,
+    })
+    this.#missing = new MissingBodies(this.#channel, options.documents, options.environment)
+    this.#cosigner = new Cosigner({
+      channel: this.#channel,
+      environment: options.environment,
+      ...options.limits.cosign,
     })
   }
 
@@ -134,16 +168,21 @@ export class SpaceSync {
   }
 
   get secrets(): SpaceSecrets {
-    return this.#secrets
+    return this.#admission.secrets
   }
 
   get keys(): SpaceKeys {
-    return this.#keys
+    return this.#admission.keys
   }
 
   /** Connected, authenticated, and every entry of the relay's log is here. */
   get isCurrent(): boolean {
     return this.#channel.isLive && isCurrent(this.#view)
+  }
+
+  /** Every document that this replica wants is here. */
+  get isComplete(): boolean {
+    return this.#replication.isComplete
   }
 
   get isPaused(): boolean {
@@ -155,15 +194,28 @@ export class SpaceSync {
     return this.#halted
   }
 
+  /** By which the relay convicted itself. */
+  get evidence(): Uint8Array | undefined {
+    return this.#evidence
+  }
+
+  /** What a fast-forward rests on, until it was audited. */
+  get vouched(): Vouched | undefined {
+    return this.#replication.vouched
+  }
+
+  get freshness(): Freshness {
+    return this.#options.freshness
+  }
+
   /** Number of own entries that were sent and have not come back. */
   get inFlight(): number {
-    return this.#inFlight?.waiting.size ?? 0
+    return this.#outbound.inFlight
   }
 
   /** Nothing of this replica waits for the relay. */
   get isSettled(): boolean {
-    if (this.#inFlight !== undefined || this.#controls.length > 0 || this.#secrets.admission !== undefined) return false
-    if (this.#retired.size > 0) return false
+    if (!this.#outbound.isIdle || this.secrets.admission !== undefined || this.#retired.size > 0) return false
     for (const core of this.#options.documents.cores()) {
       if (core.locals.length > 0 || hasPending({ view: this.#view }, this.#options.documents, core)) return false
     }
@@ -172,9 +224,9 @@ export class SpaceSync {
 
   /** The member that this device belongs to, as the log says; before it does, as it was meant to be. */
   get member(): MemberId {
-    const number = this.#deviceNumber(this.#secrets.device)
+    const number = this.#deviceNumber(this.secrets.device)
     const record = number === undefined ? undefined : this.#view.state?.control.devices.get(number)
-    return record?.member ?? this.#secrets.member
+    return record?.member ?? this.secrets.member
   }
 
   /** Ends what a crash may have interrupted, then starts to sync. */
@@ -182,12 +234,17 @@ export class SpaceSync {
     for (const { document } of this.#options.documents.metas())
       if (this.#isRetired(document)) this.#retired.add(document)
     await this.#carryOver().catch(error => this.#options.onStore(asSealogError(error, 'ERR_STORE', 'the store failed')))
-    if (!this.#closed) this.#channel.start()
+    this.#start()
+  }
+
+  #start(): void {
+    const isEnded = this.#halted !== undefined || this.#evidence !== undefined
+    if (!isEnded && !this.#closed && !this.#paused) this.#channel.start()
   }
 
   #isRetired(document: DocumentId): boolean {
     const actor = this.#options.documents.ownActor(document)
-    const record = this.#view.state && findDocument(this.#view.state, document)
+    const record = knownDocument(this.#view.state, document)
     return (actor && record && findActor(record, actor))?.retired === true
   }
 
@@ -198,17 +255,17 @@ export class SpaceSync {
 
   resume(): void {
     this.#paused = false
-    if (this.#halted === undefined && !this.#closed) this.#channel.start()
+    this.#start()
   }
 
   /** Ends everything under way; nothing that is half done becomes visible. */
   async close(): Promise<void> {
     this.#closed = true
-    this.#cancelPump?.()
-    this.#cancelHeld()
+    this.#outbound.close()
+    this.#replication.close()
+    this.#missing.stop()
+    this.#cancelSnapshots?.()
     this.#channel.stop()
-    const closed = new SealogError('ERR_CLOSED', 'the space was closed')
-    for (const request of this.#controls.splice(0)) request.reject(closed)
     await this.#channel.idle()
   }
 
@@ -219,48 +276,60 @@ export class SpaceSync {
 
   /** Something may be ready to go: it does soon, together with what else comes until then. */
   push(): void {
-    if (this.#cancelPump === undefined) this.#pumpIn(GATHER)
-  }
-
-  #pumpIn(delay: number): void {
-    this.#cancelPump?.()
-    if (this.#closed) return
-    this.#cancelPump = this.#options.environment.schedule(delay, () => {
-      this.#cancelPump = undefined
-      this.#blocked = false
-      this.#pump()
-    })
+    this.#outbound.push()
   }
 
   /** Appends a control entry. @returns its index, once proven */
   control(body: () => Uint8Array): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#controls.push({ body, incarnation: this.#secrets.incarnation, resolve, reject })
-      this.push()
-    })
+    return this.#outbound.control(body, this.secrets.incarnation)
+  }
+
+  /** Somebody opened this document: it is to be here. */
+  want(document: DocumentId): void {
+    this.#replication.want(document)
+  }
+
+  /** The directory lists these documents. */
+  listed(documents: Iterable<DocumentId>): void {
+    this.#replication.listed(documents)
   }
 
   // -- The conversation -------------------------------------------------------------------------------------------
 
   #opening(): Opening {
-    const { admission, epochs } = this.#secrets
+    const { admission, epochs } = this.secrets
     const genesis = admission?.type === 'genesis' && this.#view.state === undefined ? admission.entry : undefined
     // As long as nothing can be read, only the end of the log is asked for: the invite's secret comes first.
-    const from = epochs.length === 0 ? (this.#view.anchors.at(-1)?.size ?? 0) : this.#view.range.size
-    return { signer: signerOf(this.#device()), from, genesis }
+    const from = epochs.length === 0 ? (this.#view.anchors.at(-1)?.size ?? 0) : this.#replication.openFrom
+    const { held } = this.#replication
+    return { signer: signerOf(this.#device()), from, genesis, wants: held && [...held] }
   }
 
   #onOpenRefused(error: SealogError): boolean {
-    const { admission } = this.#secrets
-    if (error.code !== 'ERR_UNAUTHORIZED' || admission?.type !== 'join') return false
-    if (admission.body !== undefined && !this.#provisionalRefused) {
-      this.#provisionalRefused = true
-      this.#channel.open()
-    } else {
-      this.#provisionalRefused = false
+    if (error.code === 'ERR_RELAY_BEHIND') {
+      void this.#restore(error)
+      return true
+    }
+    const outcome = this.#admission.refused(error)
+    if (outcome === 'again') this.#channel.open()
+    if (outcome === 'lost') {
       this.#channel.fault(new SealogError('ERR_INVITE', 'the invite was used already, or revoked'))
     }
-    return true
+    return outcome !== undefined
+  }
+
+  /** The relay lost the end of the log: it gets back what this replica has of it (DESIGN §5.5). */
+  async #restore(error: SealogError): Promise<void> {
+    const { store, problems, environment } = this.#options
+    const over = this.#channel.guard()
+    problems.add('restore', { code: error.code, message: error.message, since: environment.now() })
+    try {
+      await restoreRelay(this.#channel, store, this.#view, this.#note, error.details.index ?? 0)
+      problems.clear('restore')
+      if (!over()) this.#channel.open()
+    } catch (failure) {
+      if (!over()) this.#channel.fault(asSealogError(failure, 'ERR_RELAY_BEHIND', 'the relay could not be restored'))
+    }
   }
 
   #onFault(error: SealogError): void {
@@ -275,11 +344,8 @@ export class SpaceSync {
     this.#options.onUpdate()
   }
 
-  /** The device that may speak at this point: before the own join is proven, the provisional one. */
   #device(): DeviceSecrets {
-    const { admission, device } = this.#secrets
-    if (admission?.type !== 'join' || this.#provisionalRefused) return device
-    return this.#deviceNumber(device) === undefined ? admission.provisional : device
+    return this.#admission.device(this.#deviceNumber(this.secrets.device) !== undefined)
   }
 
   #deviceNumber(device: DeviceSecrets): number | undefined {
@@ -290,60 +356,132 @@ export class SpaceSync {
     return undefined
   }
 
+  #sealContext(): SealContext {
+    const secrets = this.#device()
+    const device = this.#deviceNumber(secrets)
+    if (device === undefined) throw new SealogError('ERR_INVITE', 'the log admits this device no more')
+    const { random } = this.#options.environment
+    return { view: this.#view, keys: this.keys, signer: signerOf(secrets), device, random }
+  }
+
   // -- Inbound ----------------------------------------------------------------------------------------------------
 
   async #onSync(message: Sync): Promise<void> {
-    if (this.#secrets.epochs.length === 0) return this.#fetchSecret()
-    const { documents, problems } = this.#options
+    if (this.secrets.epochs.length === 0) return this.#fetchSecret()
     const over = this.#channel.guard()
-    const batch = await this.#channel.withLargeBodies(message.batch)
-    const advanced = advance(this.#view, batch)
+    if (await this.#replication.skip(claimedSize(message.batch))) {
+      if (!over()) this.#channel.open()
+      return
+    }
+    // Only the end was asked for, as a skip was to come first.
+    if (message.batch.from > this.#view.range.size && this.#view.state === undefined) return this.#channel.open()
+    const batch = await this.#channel.withLargeBodies(message.batch, document => this.#replication.isKnown(document))
+    const advanced = this.#advance(batch)
     await assertChecks(this.#options.verifier, advanced.checks)
     if (over()) return
     await this.#checkEpochs(advanced.view)
-    await documents.exclusive(() => this.#absorb(advanced, bareNote(batch.note, advanced.view)))
+    await this.#options.documents.exclusive(() => this.#absorb(advanced, batch))
     // The batch is in the store: whatever fails from here on, its entries count.
-    problems.clear('sync')
-    this.#settlePush(advanced.entries)
-    this.#options.onEntries(advanced.entries)
-    await this.#carryOver()
-    if (!over()) this.#channel.sound(message)
-    if (this.#isAdmitted()) await this.#finishAdmission()
-    await documents.tidy().catch(error => this.#options.onStore(asSealogError(error, 'ERR_STORE', 'the store failed')))
-    this.#clearPush()
-    this.#options.onUpdate()
-    this.#pump()
+    await this.#absorbed(advanced.entries)
+    if (over()) return
+    this.#channel.sound(message)
+    await this.#afterwards()
   }
 
-  /** However they got there: what is in the log is no problem any more. */
-  #clearPush(): void {
-    const { documents, problems } = this.#options
-    if (this.isSettled) problems.clear('push')
-    for (const document of this.#refused) {
-      const core = documents.core(document)
-      if (core !== undefined && hasPending({ view: this.#view }, documents, core)) continue
-      this.#refused.delete(document)
-      this.#held.delete(document)
-      problems.clear(`push/${document}`)
+  #advance(batch: Batch): Advanced {
+    try {
+      return advance(this.#view, batch)
+    } catch (error) {
+      const evidence = this.#witness.suspect(batch)
+      if (evidence !== undefined) void this.#freeze(evidence)
+      throw error
     }
   }
 
   /** Makes a verified batch durable, then visible. */
-  async #absorb(advanced: Advanced, note: Uint8Array): Promise<void> {
-    const { documents, store, problems, environment } = this.#options
-    const absorbed = absorb(advanced, note, documents, this.#keys)
-    await store.commit({ puts: absorbed.puts, deletes: absorbed.deletes })
-    this.#options.onStore(undefined)
-    this.#view = advanced.view
+  async #absorb(advanced: Advanced, batch: Batch): Promise<void> {
+    const { documents, problems, environment, freshness } = this.#options
+    // What is owed to the store about documents comes before anything new.
+    await documents.settle()
+    const note = bareNote(batch.note, advanced.view)
+    const { state } = advanced.view
+    const view = { ...advanced.view, state: state && this.#replication.keep(state) }
+    const absorbed = absorb({ ...advanced, view }, note, documents, this.keys, this.#replication.held)
+    const recent = recentRows(view.space, batch)
+    const confirmed = freshness.after(advanced.entries, view, this.member)
+    await this.#commit({
+      puts: [...absorbed.puts, ...recent.puts, ...confirmed],
+      deletes: [...absorbed.deletes, ...recent.deletes],
+    })
+    this.#view = view
     this.#note = note
+    this.#witness.accepted(view, note, batch)
     for (const { entry, stopped } of absorbed.stopped) {
       addStopped(problems, entry.header.document, entry.actor, stopped, environment.now())
     }
-    for (const [document, update] of absorbed.updates) {
-      const refused = documents.applied(document, update)
-      if (refused.length > 0) await documents.refuse(document, refused)
-    }
+    for (const [document, update] of absorbed.updates) documents.applied(document, update)
     for (const document of absorbed.retired) this.#retired.add(document)
+    await documents.settle()
+  }
+
+  async #absorbed(entries: readonly VerifiedEntry[]): Promise<void> {
+    this.#options.problems.clear('sync')
+    this.#options.problems.clear('restore')
+    this.#outbound.settle(entries)
+    this.#replication.noticed(entries)
+    this.#options.onEntries(entries)
+    await this.#carryOver()
+  }
+
+  async #afterwards(): Promise<void> {
+    const { documents, onStore, onUpdate } = this.#options
+    if (this.#isAdmitted() && (await this.#admission.finish())) this.#channel.open()
+    await documents.tidy().catch(error => onStore(asSealogError(error, 'ERR_STORE', 'the store failed')))
+    this.#outbound.clearProblems({ view: this.#view }, this.isSettled)
+    onUpdate()
+    this.#outbound.pump()
+    if (!this.isCurrent) return
+    this.#replication.resume()
+    this.#missing.resume(onUpdate)
+    this.#serveOthers()
+  }
+
+  /** What helps others to catch up: snapshots, and a word for the log that was verified here. */
+  #serveOthers(): void {
+    const device = this.#deviceNumber(this.secrets.device)
+    if (device === undefined || this.secrets.admission !== undefined || this.#note === undefined) return
+    if (this.vouched === undefined) {
+      void this.#cosigner.resume(this.#view, this.#note, device, signerOf(this.secrets.device))
+    }
+    if (this.#cancelSnapshots !== undefined || !this.#mayWrite()) return
+    const { documents, environment, limits } = this.#options
+    const share = (environment.random(1)[0] ?? 0) / 255
+    const due = [...documents.metas()].filter(meta => isSnapshotDue(meta, limits.snapshot, share))
+    if (due.length === 0) return
+    this.#cancelSnapshots = environment.schedule(limits.snapshot.delay * share, () => {
+      this.#cancelSnapshots = undefined
+      for (const { document } of due) {
+        const isDue = isSnapshotDue(documents.meta(document), limits.snapshot, 0)
+        if (isDue && this.#replication.isKnown(document)) this.#outbound.snapshot(document)
+      }
+    })
+  }
+
+  #mayWrite(): boolean {
+    const role = this.#view.state?.control.members.get(this.member)?.role
+    return role !== undefined && roleNumber(role) >= roleNumber('writer')
+  }
+
+  async #commit({ puts, deletes }: RowChange): Promise<void> {
+    await this.#options.store.commit({ puts, deletes })
+    this.#options.onStore(undefined)
+  }
+
+  async #replaceView(view: LogView, note: Uint8Array, change: RowChange): Promise<void> {
+    await this.#commit(change)
+    this.#view = view
+    this.#note = note
+    this.#witness.accepted(view, note, undefined)
   }
 
   /** @throws SealogError ERR_STORE…; then it is tried again after the next batch */
@@ -351,6 +489,11 @@ export class SpaceSync {
     const { documents, problems, environment } = this.#options
     for (const document of [...this.#retired]) {
       const cause = `carry-over/${document}`
+      if (documents.meta(document).clonedAt === HELD_BACK) {
+        this.#retired.delete(document)
+        this.#replication.refetch(document)
+        continue
+      }
       try {
         await documents.carryOver(document)
         problems.clear(cause)
@@ -369,160 +512,80 @@ export class SpaceSync {
     if (epochs === this.#view.state?.control.epochs) return
     try {
       for (const [epoch, commitments] of (epochs ?? []).entries()) {
-        const secret = this.#secrets.epochs[epoch]
+        const secret = this.secrets.epochs[epoch]
         if (secret !== undefined) assertCommits(secret, commitments)
       }
     } catch (error) {
       // A secret that came with an invite, before there was a log to hold it against: the true one may still come.
-      const isUnproven = this.#secrets.admission?.type === 'join' && this.#view.state === undefined
-      if (isUnproven) await this.#keepSecrets({ ...this.#secrets, epochs: [] })
+      const isUnproven = this.secrets.admission?.type === 'join' && this.#view.state === undefined
+      if (isUnproven) await this.#admission.forget()
       throw error
     }
   }
 
-  // -- Admission --------------------------------------------------------------------------------------------------
-
   /** Before anything can be opened, the secret in the invite is needed; the log will prove that it is the right one. */
   async #fetchSecret(): Promise<void> {
-    const { admission } = this.#secrets
+    const { admission } = this.secrets
     if (admission?.type !== 'join') throw new SealogError('ERR_STORE_CORRUPT', 'a space without secrets')
     const over = this.#channel.guard()
-    const secret = this.#options.openInvite(await this.#channel.bodyStart(admission.index), admission.provisional)
+    const body = await this.#channel.bodyStart(admission.index)
     if (over()) return
-    await this.#keepSecrets({ ...this.#secrets, epochs: [secret] })
+    await this.#admission.open(body)
     this.#channel.open()
-  }
-
-  async #keepSecrets(secrets: SpaceSecrets): Promise<void> {
-    const { store, space } = this.#options
-    await store.commit({ puts: [[spaceKey(space, 'secrets'), encodeSecrets(secrets)]], deletes: [] })
-    this.#secrets = secrets
-    this.#keys = new SpaceKeys(secrets.epochs)
   }
 
   /** The entry that admits this device is proven, but the secrets still hold what it took. */
   #isAdmitted(): boolean {
-    const { admission, device } = this.#secrets
+    const { admission, device } = this.secrets
     return admission !== undefined && this.#deviceNumber(device) !== undefined
   }
 
-  async #finishAdmission(): Promise<void> {
-    const asProvisional = this.#secrets.admission?.type === 'join' && !this.#provisionalRefused
-    await this.#keepSecrets({ ...this.#secrets, admission: undefined })
-    if (asProvisional) this.#channel.open()
-  }
+  // -- Heads of others, and what the relay contradicts ----------------------------------------------------------------
 
-  /** The join, prepared once and kept, so that the keys it names are never lost. */
-  async #queueJoin(): Promise<void> {
-    const { admission } = this.#secrets
-    if (admission?.type !== 'join' || this.#controls.length > 0) return
-    const body = admission.body ?? this.#options.joinBody(this.#keys)
-    if (admission.body === undefined) await this.#keepSecrets({ ...this.#secrets, admission: { ...admission, body } })
-    const { incarnation } = this.#secrets
-    this.#controls.push({ body: () => body, incarnation, resolve: () => {}, reject: () => {} })
-  }
-
-  // -- Outbound ---------------------------------------------------------------------------------------------------
-
-  #pump(): void {
-    if (this.#pumping || this.#closed || !this.isCurrent || this.#inFlight !== undefined) return
-    if (this.#blocked) return
-    this.#pumping = true
-    this.#channel.enqueue(async () => {
-      try {
-        await this.#pushNext()
-      } finally {
-        this.#pumping = false
-      }
+  /**
+   * Holds the relay's word to somebody else against what it said here (DESIGN §5.5).
+   * @throws SealogError ERR_CHECKPOINT… where it is not the relay's word about this space; ERR_PROOF where the relay
+   * does not show that the two are one log; ERR_FROZEN where it contradicted itself
+   */
+  async compareHead(note: Uint8Array): Promise<void> {
+    const anchor = await compareHead(bareNote(note, this.#view), this.#view, this.#channel, this.#options.verifier)
+    this.#witness.heard(note)
+    const evidence = this.#witness.suspect(undefined)
+    if (evidence !== undefined) await this.#freeze(evidence)
+    if (this.#evidence !== undefined) throw new SealogError('ERR_FROZEN', 'the relay signed two logs')
+    if (anchor === undefined) return
+    await this.#options.documents.exclusive(async () => {
+      const known = this.#view.anchors.some(({ size }) => size === anchor.size)
+      if (known || anchor.size <= this.#view.range.size) return
+      const anchors = [...this.#view.anchors, anchor].sort((a, b) => a.size - b.size)
+      const view = { ...this.#view, anchors }
+      await this.#commit({ puts: [[spaceKey(view.space, 'view'), encodeViewRow(view, this.#note)]], deletes: [] })
+      this.#view = view
     })
   }
 
-  async #pushNext(): Promise<void> {
-    if (!this.isCurrent || this.#inFlight !== undefined) return
-    const over = this.#channel.guard()
-    await this.#queueJoin()
-    const context = this.#sealContext()
-    if (context === undefined) throw new SealogError('ERR_INVITE', 'the log admits this device no more')
-    const plan = await planPush(context, this.#options.documents, this.#controls, {
-      isHeld: document => this.#held.has(document),
-      onUnsendable: (document, error) => this.#hold(document, error),
-    })
-    if (plan.entries.length === 0 || over()) return
-    this.#inFlight = { plan, waiting: new Set(plan.entries.map(entry => toHex(entry.hash))) }
-    this.#options.onUpdate()
-    // Not awaited: answers come through the same queue.
-    void this.#channel
-      .push(plan.entries, (error, position) => this.#onPushRefused(error, position))
-      .catch(error => {
-        if (!over()) this.#channel.fault(asSealogError(error, 'ERR_OFFLINE', 'push failed'))
-      })
-  }
-
-  #sealContext(): SealContext | undefined {
-    const secrets = this.#device()
-    const device = this.#deviceNumber(secrets)
-    if (device === undefined) return undefined
-    const { random } = this.#options.environment
-    return { view: this.#view, keys: this.#keys, signer: signerOf(secrets), device, random }
-  }
-
-  /** Own entries that came back proven, by an acknowledgement or, where that was lost, in a catch-up. */
-  #settlePush(entries: readonly VerifiedEntry[]): void {
-    const { problems } = this.#options
-    for (const entry of entries) {
-      if (this.#inFlight?.waiting.delete(toHex(entry.hash))) this.#staleInARow = 0
-      if (entry.control !== undefined) this.#settleControl(toHex(entry.header.bodyHash), entry.index)
+  /** Sync ends for good; what is here stays readable, and local work goes on. */
+  async #freeze(evidence: Uint8Array): Promise<void> {
+    if (this.#evidence !== undefined) return
+    this.#evidence = evidence
+    this.#channel.stop()
+    const { space, onFrozen, onStore, onUpdate } = this.#options
+    onFrozen(evidence)
+    onUpdate()
+    try {
+      await this.#commit({ puts: [[spaceKey(space, 'evidence'), evidence]], deletes: [] })
+    } catch (error) {
+      onStore(asSealogError(error, 'ERR_STORE', 'the store failed'))
     }
-    if (this.#inFlight?.waiting.size !== 0) return
-    this.#inFlight = undefined
-    problems.clear('push')
   }
+}
 
-  #settleControl(bodyHash: string, index: number): void {
-    const at = this.#controls.findIndex(request => request.sent === bodyHash)
-    if (at >= 0) for (const request of this.#controls.splice(at, 1)) request.resolve(index)
-  }
-
-  #onPushRefused(error: SealogError, position: number): void {
-    const push = this.#inFlight
-    this.#inFlight = undefined
-    if (push === undefined) return
-    const { environment, problems } = this.#options
-    const isStale = error.code === 'ERR_STALE_CHAIN' || error.code === 'ERR_STALE_EPOCH'
-    const entry = push.plan.entries[position]
-    const document = entry && decodeHeader(entry.header).document
-    const isItsOwnFault = UNSENDABLE.has(error.code) && document !== undefined && document !== CONTROL_DOCUMENT
-    if (isItsOwnFault) this.#hold(document, error)
-    else if (!isStale) problems.add('push', { code: error.code, message: error.message, since: environment.now() })
-    const { control } = push.plan
-    if (control !== undefined && position === 0 && !error.retryable) {
-      const at = this.#controls.indexOf(control)
-      if (at >= 0) this.#controls.splice(at, 1)
-      control.reject(error)
-    }
-    // The entries that came first should be on their way. Where they do not come, the log is asked for anew.
-    this.#staleInARow = isStale ? this.#staleInARow + 1 : 0
-    if (this.#staleInARow >= MOST_STALE) {
-      this.#staleInARow = 0
-      return this.#channel.fault(error)
-    }
-    const delay = isStale || isItsOwnFault ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
-    this.#blocked = true
-    this.#pumpIn(retryDelay(environment, delay, error))
-    this.#options.onUpdate()
-  }
-
-  /** What is to be sent of one document is refused as it is: the others go on without it for a while. */
-  #hold(document: DocumentId, { code, message }: SealogError): void {
-    const { environment, problems } = this.#options
-    problems.add(`push/${document}`, { code, message, since: environment.now(), document })
-    this.#held.add(document)
-    this.#refused.add(document)
-    this.#cancelHeld()
-    this.#cancelHeld = environment.schedule(RETRY_LATE, () => {
-      this.#held.clear()
-      this.push()
-    })
+/** What the relay says without proof; 0 where it says nothing that can be read. */
+function claimedSize({ note }: Batch): number {
+  try {
+    return parseNote(note).checkpoint.size
+  } catch {
+    return 0
   }
 }
 

@@ -41,6 +41,8 @@ export interface Policy {
   readonly contentRules: number
   /** Largest body of an entry in this space, in bytes. */
   readonly maxBodyLength: number
+  /** Distinct other members that must have cosigned a checkpoint before it may be skipped to (DESIGN §5.4). */
+  readonly attestations: number
 }
 
 export interface GenesisBody {
@@ -99,6 +101,9 @@ const TYPES = [
   'repair',
   'policy',
 ] as const
+
+/** As many as fit into one note beside the relay's own signature. */
+const MAX_ATTESTATIONS = 15
 
 const POSSESSION_LABEL = toUtf8('sealog/v1/possession\0')
 
@@ -200,14 +205,18 @@ export function asEpochStart(item: Cbor | undefined): EpochStart {
 }
 
 export function policyFields(policy: Policy): Cbor {
-  return [policy.contentRules, policy.maxBodyLength]
+  return [policy.contentRules, policy.maxBodyLength, policy.attestations]
 }
 
 export function asPolicy(item: Cbor | undefined): Policy {
-  const fields = asTuple(item, 2, 'policy')
+  const fields = asTuple(item, 3, 'policy')
   const contentRules = asUint(fields[0], 'content rules')
   if (contentRules !== 1) throw new SealogError('ERR_UPGRADE', `content rules ${contentRules}`)
-  return { contentRules, maxBodyLength: asUint(fields[1], 'largest body', 64 * 1024 * 1024) }
+  return {
+    contentRules,
+    maxBodyLength: asUint(fields[1], 'largest body', 64 * 1024 * 1024),
+    attestations: asUint(fields[2], 'attestations', MAX_ATTESTATIONS),
+  }
 }
 
 function fieldsOf(body: ControlBody): Cbor[] {

@@ -10,6 +10,7 @@ import { decodeHeader, entryHash, entrySigningInput, type Header } from './entry
 import { EMPTY_ROOT, verifyConsistency } from './merkle.ts'
 import { applyHeader } from './reducer.ts'
 import { type SpaceState, stateRoot } from './state.ts'
+import { mergeTracer } from './tracer.ts'
 
 /** The relay as a replica pinned it at first contact. */
 export interface PinnedRelay {
@@ -27,6 +28,8 @@ export function sameRelay(a: PinnedRelay, b: PinnedRelay): boolean {
 export interface Anchor {
   readonly size: number
   readonly root: Uint8Array
+  /** The signed note that says so, where there is one. */
+  readonly note?: Uint8Array | undefined
 }
 
 /** All that a replica holds of a changelog it has verified up to `range.size`. Immutable. */
@@ -40,6 +43,8 @@ export interface LogView {
   readonly head: Checkpoint | undefined
   /** Ascending, all beyond `range.size`. */
   readonly anchors: readonly Anchor[]
+  /** The log up to and including the latest control entry: what a fingerprint is over. */
+  readonly controlRoot: Anchor | undefined
 }
 
 /** Most anchors that a view keeps (protocol.md R-BATCH-6). */
@@ -62,6 +67,8 @@ export interface Batch {
   readonly note: Uint8Array
   /** From `from + entries.length` to the checkpoint; empty where the sizes are equal. */
   readonly consistency: readonly Uint8Array[]
+  /** For a sparse view: what these entries replace in the state before them, see tracer.ts. */
+  readonly tracer: Uint8Array | undefined
 }
 
 /** An entry of the log whose place, author and covering signature are proven once all checks passed. */
@@ -90,7 +97,15 @@ export interface Advanced {
 
 /** The view of a replica that knows nothing yet but what space it wants. */
 export function emptyView(space: SpaceId, relay: PinnedRelay, anchors: readonly Anchor[]): LogView {
-  return { space, relay, range: emptyRange, state: undefined, head: undefined, anchors: [...anchors].sort(bySize) }
+  return {
+    space,
+    relay,
+    range: emptyRange,
+    state: undefined,
+    head: undefined,
+    anchors: [...anchors].sort(bySize),
+    controlRoot: undefined,
+  }
 }
 
 /** Every entry known, none missing before the relay's signed head. */
@@ -106,7 +121,8 @@ export function isCurrent(view: LogView): boolean {
  * 1. the note is for this log, by the pinned key, not older or smaller than what was accepted before;
  * 2. the batch starts where the replica is, its leaves hash to the signed root, or to one consistent with it;
  * 3. every `seen` is a prefix of this very log;
- * 4. the reducer accepts every header; at the signed size the state hashes to the signed state root;
+ * 4. a tracer is cut out of the very state before the batch; the reducer accepts every header; at the signed size the
+ *    state hashes to the signed state root;
  * 5. every header is covered by a signature in this batch;
  * 6. every body that came is the one its header commits to.
  *
@@ -132,7 +148,7 @@ function assertSigned(view: LogView, batch: Batch): void {
   extend(
     view,
     batch,
-    batch.entries.map(entry => ({ hash: entryHash(entry.header), seenSize: undefined })),
+    batch.entries.map(entry => ({ hash: entryHash(entry.header), seenSize: undefined, isControl: false })),
     checkpoint,
   )
 }
@@ -140,7 +156,7 @@ function assertSigned(view: LogView, batch: Batch): void {
 function advanceKnown(view: LogView, batch: Batch): Advanced {
   const { checkpoint, check } = acceptNote(view, batch.note)
   const leaves = readLeaves(view, batch)
-  const places = leaves.map(({ header, hash }) => ({ hash, seenSize: header.seenSize }))
+  const places = leaves.map(placeOf)
   const { range, roots } = extend(view, batch, places, checkpoint)
   const seenRoots = proveSeen(view, batch, leaves, roots)
   const reduced = reduce(view, leaves, batch, seenRoots)
@@ -151,14 +167,20 @@ function advanceKnown(view: LogView, batch: Batch): Advanced {
     range,
     state: reduced.state,
     head: checkpoint,
-    anchors: anchorsBeyond(view, range.size, checkpoint),
+    anchors: anchorsBeyond(view, range.size, checkpoint, batch.note),
+    controlRoot: controlRootAfter(view, leaves, batch.from, roots),
   }
   return { view: advanced, entries: reduced.entries.map(item => item.entry), checks: [check, ...signatures] }
 }
 
 // -- 1. The note --------------------------------------------------------------------------------------------------
 
-function acceptNote(view: LogView, bytes: Uint8Array): { checkpoint: Checkpoint; check: RequiredCheck } {
+/**
+ * A note for this log, by the pinned key, not older or smaller than what was accepted before.
+ * @returns what it says, and the check of its signature that is still owed
+ * @throws SealogError ERR_CHECKPOINT…, ERR_ROLLBACK, ERR_TIME_BACKWARDS, ERR_ROOT_MISMATCH, ERR_STATE_ROOT
+ */
+export function acceptNote(view: LogView, bytes: Uint8Array): { checkpoint: Checkpoint; check: RequiredCheck } {
   const note = parseNote(bytes)
   const { checkpoint } = note
   const origin = originOf(view.relay.name, view.space)
@@ -218,10 +240,26 @@ interface Extended {
   readonly roots: ReadonlyMap<number, Uint8Array>
 }
 
-/** A leaf and the size that its author had seen, where that is known. */
+/** A leaf, the size that its author had seen, where that is known, and whether it is a control entry. */
 interface Place {
   readonly hash: Uint8Array
   readonly seenSize: number | undefined
+  readonly isControl: boolean
+}
+
+function placeOf({ header, hash }: Leaf): Place {
+  return { hash, seenSize: header.seenSize, isControl: header.kind === 'control' }
+}
+
+function controlRootAfter(
+  view: LogView,
+  leaves: readonly Leaf[],
+  from: number,
+  roots: ReadonlyMap<number, Uint8Array>,
+): Anchor | undefined {
+  const last = leaves.findLastIndex(({ header }) => header.kind === 'control')
+  const size = from + last + 1
+  return last < 0 ? view.controlRoot : { size, root: roots.get(size) as Uint8Array }
 }
 
 function extend(view: LogView, batch: Batch, leaves: readonly Place[], checkpoint: Checkpoint): Extended {
@@ -231,6 +269,7 @@ function extend(view: LogView, batch: Batch, leaves: readonly Place[], checkpoin
   }
   const anchors = new Map(view.anchors.map(anchor => [anchor.size, anchor.root]))
   const named = new Set(leaves.map(leaf => leaf.seenSize))
+  for (const [offset, leaf] of leaves.entries()) if (leaf.isControl) named.add(batch.from + offset + 1)
   const roots = new Map<number, Uint8Array>()
   let range = view.range
   const visit = (): void => {
@@ -276,13 +315,13 @@ function checkNoAnchorContradicts(view: LogView, size: number, checkpoint: Check
 }
 
 /** What later batches must still pass: heads signed before, and this one while its entries are on the way. */
-function anchorsBeyond(view: LogView, size: number, checkpoint: Checkpoint): readonly Anchor[] {
+function anchorsBeyond(view: LogView, size: number, checkpoint: Checkpoint, note: Uint8Array): readonly Anchor[] {
   const anchors = view.anchors.filter(anchor => anchor.size > size)
   if (checkpoint.size > size && !anchors.some(anchor => anchor.size === checkpoint.size)) {
     // A relay whose heads run ahead of its entries for ever must not fill the replica: the latest takes the place of
     // the one before it. Those that entries must pass first stay, the one of an invite among them.
     if (anchors.length >= MAX_ANCHORS) anchors.pop()
-    anchors.push({ size: checkpoint.size, root: checkpoint.root })
+    anchors.push({ size: checkpoint.size, root: checkpoint.root, note })
   }
   return anchors.sort(bySize)
 }
@@ -335,7 +374,7 @@ function reduce(
   batch: Batch,
   seenRoots: ReadonlyMap<number, Uint8Array>,
 ): { state: SpaceState | undefined; entries: readonly ReducedEntry[] } {
-  let state = view.state
+  let state = withTracer(view.state, batch.tracer)
   const entries = leaves.map(({ header, hash }, offset): ReducedEntry => {
     const index = batch.from + offset
     if (index === 0) checkGenesis(view, hash)
@@ -352,16 +391,26 @@ function reduce(
   return { state, entries }
 }
 
-/** In a signed log, an entry that the reducer refuses is a fault of the relay, whatever the reason. */
-function judge(...args: Parameters<typeof applyHeader>): ReturnType<typeof applyHeader> {
+function withTracer(state: SpaceState | undefined, tracer: Uint8Array | undefined): SpaceState | undefined {
+  if (tracer === undefined) return state
+  if (state === undefined) throw new SealogError('ERR_PROOF', 'a tracer where there is no state yet')
+  return { control: state.control, documents: mergeTracer(state.documents, tracer) }
+}
+
+/**
+ * In a signed log, an entry that the reducer refuses is a fault of the relay, whatever the reason: unless it could not
+ * be judged, as this replica does not know that part of the state and the tracer does not show it.
+ */
+export function judge(...args: Parameters<typeof applyHeader>): ReturnType<typeof applyHeader> {
   try {
     return applyHeader(...args)
   } catch (error) {
-    if (!(error instanceof SealogError) || error.code === 'ERR_UPGRADE' || error.code === 'ERR_INVALID_ENTRY')
-      throw error
+    if (!(error instanceof SealogError) || NOT_A_VERDICT.has(error.code)) throw error
     throw new SealogError('ERR_INVALID_ENTRY', error.message, { cause: error, details: error.details })
   }
 }
+
+const NOT_A_VERDICT: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_UPGRADE', 'ERR_PROOF', 'ERR_INVALID_ENTRY'])
 
 function checkGenesis(view: LogView, hash: Uint8Array): void {
   const actual = spaceIdOf(hash)
@@ -420,7 +469,8 @@ function coverage(entries: readonly ReducedEntry[], batch: Batch): readonly Requ
 
 // -- 6. Bodies ----------------------------------------------------------------------------------------------------
 
-function bodyOf(header: Header, body: Uint8Array | undefined, index: number): Uint8Array | undefined {
+/** @throws SealogError ERR_BODY unless it is the one that the header commits to */
+export function bodyOf(header: Header, body: Uint8Array | undefined, index: number): Uint8Array | undefined {
   if (body === undefined) return undefined
   if (body.length !== header.bodyLength || !equalBytes(sha256(body), header.bodyHash)) {
     throw new SealogError('ERR_BODY', `the body of entry ${index} is not the one its header commits to`, {

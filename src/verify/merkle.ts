@@ -91,14 +91,38 @@ export function verifyConsistency({ size1, root1, size2, root2, proof }: Consist
   }
 
   assertHashes('consistency', [root1, root2], proof)
+  // Where size1 is a power of two, its root is itself a node of the larger tree, and the proof leaves it out.
+  const [hash1, hash2] = climb(size1, size2, isPowerOfTwo(size1) ? [root1, ...proof] : proof)
+  if (!equalBytes(hash1, root1)) throw refused('consistency: the proof leads to another first root')
+  if (!equalBytes(hash2, root2)) throw refused('consistency: the proof leads to another second root')
+}
+
+/**
+ * Both roots that a consistency proof rebuilds (32 bytes each), whatever anybody claims them to be. Who knows the second
+ * root to be true knows then that the first is: no other nodes lead there. Undefined where size1 is a power of two, as
+ * such a proof leaves out the first root.
+ * @throws SealogError ERR_PROOF unless 1 ≤ size1 < size2 and the proof has the form for them
+ */
+export function rootsOfConsistency(
+  size1: number,
+  size2: number,
+  proof: readonly Uint8Array[],
+): readonly [root1: Uint8Array, root2: Uint8Array] | undefined {
+  if (!isCount(size1) || !isCount(size2) || size1 === 0 || size1 >= size2) {
+    throw refused('consistency: the sizes are not 1 ≤ size1 < size2')
+  }
+  assertHashes('consistency', [], proof)
+  return isPowerOfTwo(size1) ? undefined : climb(size1, size2, proof)
+}
+
+/** RFC 9162 §2.1.4.2, steps 3 to 6, from the first node of `path` to both roots. */
+function climb(size1: number, size2: number, path: readonly Uint8Array[]): readonly [Uint8Array, Uint8Array] {
   let node = size1 - 1
   let last = size2 - 1
   while (isOdd(node)) {
     node = half(node)
     last = half(last)
   }
-  // Where size1 is a power of two, its root is itself a node of the larger tree, and the proof leaves it out.
-  const path = node === 0 ? [root1, ...proof] : proof
   const [start, ...siblings] = path
   if (start === undefined) throw refused('consistency: the proof is empty')
   let hash1 = start
@@ -119,8 +143,13 @@ export function verifyConsistency({ size1, root1, size2, root2, proof }: Consist
     last = half(last)
   }
   if (last !== 0) throw refused('consistency: the proof is too short')
-  if (!equalBytes(hash1, root1)) throw refused('consistency: the proof leads to another first root')
-  if (!equalBytes(hash2, root2)) throw refused('consistency: the proof leads to another second root')
+  return [hash1, hash2]
+}
+
+function isPowerOfTwo(value: number): boolean {
+  let rest = value
+  while (!isOdd(rest)) rest = half(rest)
+  return rest === 1
 }
 
 function isCount(value: number): boolean {

@@ -12,17 +12,24 @@ export interface NoteKey {
 
 /** C2SP signed-note: the signature type of plain Ed25519. */
 const ED25519 = 0x01
+/** C2SP tlog-cosignature: Ed25519 over a statement with a time of its own. */
+export const COSIGNATURE_V1 = 0x04
 
 /**
- * Which key a signature line is by: the first 4 bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key), C2SP signed-note.
+ * Which key a signature line is by: the first 4 bytes of SHA-256(name ‖ 0x0A ‖ type ‖ public key), C2SP signed-note.
  * It picks a key among known ones and identifies nothing by itself: collisions are easy to make.
  * @param publicKey Ed25519, 32 bytes
+ * @param type of signature: by default 0x01, plain Ed25519
  * @throws TypeError
  */
-export function noteKeyHash(name: string, publicKey: Uint8Array): Uint8Array {
+export function noteKeyHash(
+  name: string,
+  publicKey: Uint8Array,
+  type: typeof ED25519 | typeof COSIGNATURE_V1 = ED25519,
+): Uint8Array {
   if (!isKeyName(name)) throw new TypeError('name: expected a name without spaces and "+"')
   if (publicKey.length !== 32) throw new TypeError('publicKey: expected 32 bytes')
-  return sha256(toUtf8(`${name}\n`), Uint8Array.of(ED25519), publicKey).slice(0, 4)
+  return sha256(toUtf8(`${name}\n`), Uint8Array.of(type), publicKey).slice(0, 4)
 }
 
 /**

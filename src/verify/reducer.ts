@@ -21,12 +21,15 @@ import {
   type ControlState,
   type DeviceRecord,
   type DocumentRecord,
+  emptyDocument,
   findActor,
   findDocument,
   initialState,
+  MAX_SNAPSHOTS,
   openActorsOf,
   type SpaceState,
   withActor,
+  withDocument,
 } from './state.ts'
 
 /** Concurrent writers that one device may have in one document (protocol.md R-ACTOR-3). */
@@ -48,13 +51,19 @@ export type Refusal =
   | 'control-body'
   | 'key'
   | 'invite'
+  | 'import'
+  | 'snapshot'
 
-/** The log as the reducer sees it while it is at entry `index`. */
-export interface EntryAt {
+/** An entry at its place in the log. */
+interface LoggedEntry {
   readonly header: Header
   /** Leaf hash of the header, 32 bytes. */
   readonly hash: Uint8Array
   readonly index: number
+}
+
+/** The log as the reducer sees it while it is at entry `index`. */
+export interface EntryAt extends LoggedEntry {
   /** Root of the log's first `seenSize` entries, 32 bytes. */
   readonly seenRoot: Uint8Array
   /** Of control entries only. */
@@ -92,9 +101,10 @@ export function applyHeader(state: SpaceState | undefined, entry: EntryAt): Redu
   checkChain(document, previous, entry)
   checkSeen(previous, entry)
   checkTag(previous, entry)
+  checkContent(document, entry)
   refuseIf(header.bodyLength > bodyLimit(state.control, header), entry, 'length')
 
-  const next = withActor(state, header.document, header.epoch, actorRecord(actor, entry))
+  const next = withDocument(state, withEntry(document, actor, device.member, entry))
   if (header.kind !== 'control') return { state: next, actor, signer: device.signing, checks: [], control: undefined }
   const control = controlBodyOf(entry)
   const { control: changed, checks } = applyControl(state.control, device, control, entry)
@@ -119,7 +129,7 @@ function applyGenesis(entry: EntryAt): Reduced {
   const actor = actorOf(entry.hash, CONTROL_DOCUMENT, body.device.signing, header.incarnation)
   const state = initialState(genesisControl(body, entry))
   return {
-    state: withActor(state, CONTROL_DOCUMENT, 0, actorRecord(actor, entry)),
+    state: withDocument(state, withEntry(undefined, actor, body.member, entry)),
     actor,
     signer: body.device.signing,
     checks,
@@ -160,12 +170,6 @@ function checkAuthority(control: ControlState, device: DeviceRecord, entry: Entr
   const { header } = entry
   refuseIf((header.kind === 'control') !== (header.document === CONTROL_DOCUMENT), entry, 'kind')
   if (header.kind === 'control') return
-  if (header.kind !== 'changes' && header.kind !== 'retire') {
-    throw new SealogError(
-      'ERR_UPGRADE',
-      `entry ${entry.index} is of kind ${header.kind}, which this build does not know`,
-    )
-  }
   const role = control.members.get(device.member)?.role
   if (device.provisional || role === undefined || roleNumber(role) < roleNumber('writer')) {
     throw refusal(entry, 'role', 'ERR_UNAUTHORIZED')
@@ -193,11 +197,54 @@ function checkSeen(previous: ActorRecord | undefined, entry: EntryAt): void {
   refuseIf(!equalBytes(header.seenRoot, entry.seenRoot), entry, 'seen')
 }
 
-/** Control entries carry no tag; a retire entry repeats the one of its chain, as it adds no change. */
+/** Control entries carry no tag; retire and snapshot entries repeat the one of their chain, as they add no change. */
 function checkTag(previous: ActorRecord | undefined, entry: EntryAt): void {
   const { header } = entry
   if (header.kind === 'control') refuseIf(!isZero(header.tag), entry, 'tag')
-  if (header.kind === 'retire') refuseIf(!equalBytes(header.tag, previous?.tag ?? ZERO_32), entry, 'tag')
+  const repeats = header.kind === 'retire' || (header.kind === 'snapshot' && previous !== undefined)
+  if (repeats) refuseIf(!equalBytes(header.tag, previous?.tag ?? ZERO_32), entry, 'tag')
+}
+
+/** A document may begin with an import; a snapshot covers more than the latest one did, and there is more to cover. */
+function checkContent(document: DocumentRecord | undefined, entry: EntryAt): void {
+  const { header } = entry
+  if (header.kind === 'import') refuseIf(document !== undefined, entry, 'import')
+  if (header.kind !== 'snapshot') return
+  const covered = Math.max(0, ...(document?.snapshots ?? []).map(snapshot => snapshot.seenSize))
+  const isNew = document !== undefined && document.contentEnd > covered && header.seenSize > covered
+  refuseIf(!isNew, entry, 'snapshot')
+}
+
+/**
+ * A document with one more entry, for one that is known to be valid: what the reducer records of it.
+ * @param document undefined: this is its first entry
+ * @param member of the author
+ */
+export function withEntry(
+  document: DocumentRecord | undefined,
+  actor: ActorId,
+  member: MemberId,
+  entry: LoggedEntry,
+): DocumentRecord {
+  const record = document ?? emptyDocument(entry.header.document, entry.header.epoch)
+  return withActor(withContent(record, member, entry), actorRecord(actor, entry))
+}
+
+function withContent(record: DocumentRecord, member: MemberId, entry: LoggedEntry): DocumentRecord {
+  const { header, hash, index } = entry
+  switch (header.kind) {
+    case 'changes':
+      return { ...record, contentEnd: index + 1 }
+    case 'import':
+      return { ...record, contentEnd: index + 1, importTag: header.tag }
+    case 'snapshot': {
+      const others = record.snapshots.filter(snapshot => snapshot.member !== member)
+      const snapshots = [...others, { member, index, hash, seenSize: header.seenSize }].slice(-MAX_SNAPSHOTS)
+      return { ...record, snapshots }
+    }
+    default:
+      return record
+  }
 }
 
 function bodyLimit(control: ControlState, header: Header): number {
@@ -205,7 +252,7 @@ function bodyLimit(control: ControlState, header: Header): number {
   return header.kind === 'retire' ? 0 : control.policy.maxBodyLength
 }
 
-function actorRecord(actor: ActorId, { header, hash }: EntryAt): ActorRecord {
+function actorRecord(actor: ActorId, { header, hash }: LoggedEntry): ActorRecord {
   return {
     actor,
     device: header.device,

@@ -11,6 +11,7 @@ import {
   optional,
 } from '../codec.ts'
 import { labelledHash } from '../crypto/hash.ts'
+import { hasCode } from '../errors.ts'
 import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type MemberId, memberIdOf } from '../ids.ts'
 import {
   asEpochStart,
@@ -90,11 +91,35 @@ export interface ActorRecord {
   readonly retired: boolean
 }
 
+/** How many actors one device has open in one document. */
+export interface WriterRecord {
+  readonly device: number
+  readonly open: number
+}
+
+/** A snapshot entry that is still the latest of its author's member. */
+export interface SnapshotRecord {
+  readonly member: MemberId
+  /** Its place in the log. */
+  readonly index: number
+  /** Its leaf hash, 32 bytes. */
+  readonly hash: Uint8Array
+  /** It covers the document's entries below this index. */
+  readonly seenSize: number
+}
+
 export interface DocumentRecord {
   readonly document: DocumentId
   /** Epoch of the document's first entry. */
   readonly birthEpoch: number
+  /** Tag of the import that the document began with, 32 bytes; undefined where it began empty. */
+  readonly importTag: Uint8Array | undefined
+  /** Index behind the latest entry that brought content; 0 where none did. */
+  readonly contentEnd: number
+  /** The latest ones of two members, in the order of the log. */
+  readonly snapshots: readonly SnapshotRecord[]
   readonly actors: StateMap<ActorRecord>
+  readonly writers: StateMap<WriterRecord>
 }
 
 /** What the headers of entries `0 … size−1` fold to. Immutable: an update shares what it did not change. */
@@ -110,8 +135,22 @@ export function stateKey(id: DocumentId | ActorId): Uint8Array {
   return labelledHash(STATE_KEY, idBytes(id))
 }
 
-export function emptyActors(): StateMap<ActorRecord> {
-  return emptyMap(hashActor)
+/** Where a device stands in the map of a document's writers. @returns 32 bytes */
+export function writerKey(device: number): Uint8Array {
+  return labelledHash('sealog/v1/writer-key', encodeCbor(device))
+}
+
+/** A document without entries. */
+export function emptyDocument(document: DocumentId, birthEpoch: number): DocumentRecord {
+  return {
+    document,
+    birthEpoch,
+    importTag: undefined,
+    contentEnd: 0,
+    snapshots: [],
+    actors: emptyMap(hashActor),
+    writers: emptyMap(hashWriter),
+  }
 }
 
 /** The state of a space whose genesis gave `control`. */
@@ -123,17 +162,39 @@ export function findDocument(state: SpaceState, document: DocumentId): DocumentR
   return getAt(state.documents, stateKey(document))
 }
 
+/** The same of a sparse state, where not every document is known. @returns undefined for one that is not */
+export function knownDocument(state: SpaceState | undefined, document: DocumentId): DocumentRecord | undefined {
+  try {
+    return state && findDocument(state, document)
+  } catch (error) {
+    if (hasCode(error, 'ERR_PROOF')) return undefined
+    throw error
+  }
+}
+
 export function findActor(record: DocumentRecord, actor: ActorId): ActorRecord | undefined {
   return getAt(record.actors, stateKey(actor))
 }
 
-/** @returns the same state with this actor's record in this document replaced */
-export function withActor(state: SpaceState, document: DocumentId, birthEpoch: number, actor: ActorRecord): SpaceState {
-  const before = findDocument(state, document) ?? { document, birthEpoch, actors: emptyActors() }
-  const record = { ...before, actors: setAt(before.actors, stateKey(actor.actor), actor) }
-  const counts = openCounts.get(before.actors)
-  if (counts !== undefined) openCounts.set(record.actors, recount(counts, findActor(before, actor.actor), actor))
-  return { control: state.control, documents: setAt(state.documents, stateKey(document), record) }
+/** @returns the same document with this actor's record replaced, and the actors of its device counted */
+export function withActor(record: DocumentRecord, actor: ActorRecord): DocumentRecord {
+  const before = findActor(record, actor.actor)
+  const change = Number(!actor.retired) - Number(before !== undefined && !before.retired)
+  const actors = setAt(record.actors, stateKey(actor.actor), actor)
+  // A device that ever wrote here has its place, with none open too: so rows read back give the same map.
+  if (change === 0 && before !== undefined) return { ...record, actors }
+  const writer = { device: actor.device, open: openActorsOf(record, actor.device) + change }
+  return { ...record, actors, writers: setAt(record.writers, writerKey(actor.device), writer) }
+}
+
+/** @returns the same state with this document's record replaced */
+export function withDocument(state: SpaceState, record: DocumentRecord): SpaceState {
+  return { control: state.control, documents: setAt(state.documents, stateKey(record.document), record) }
+}
+
+/** Number of actors of this device in this document that are not retired. */
+export function openActorsOf(record: DocumentRecord, device: number): number {
+  return getAt(record.writers, writerKey(device))?.open ?? 0
 }
 
 /**
@@ -141,7 +202,12 @@ export function withActor(state: SpaceState, document: DocumentId, birthEpoch: n
  * @returns 32 bytes
  */
 export function stateRoot(state: SpaceState): Uint8Array {
-  return labelledHash('sealog/v1/state', mapRoot(state.documents), hashControl(state.control))
+  return stateRootOf(mapRoot(state.documents), state.control)
+}
+
+/** The same where of the documents only their root (32 bytes) is known. */
+export function stateRootOf(documentsRoot: Uint8Array, control: ControlState): Uint8Array {
+  return labelledHash('sealog/v1/state', documentsRoot, hashControl(control))
 }
 
 export function documentsOf(state: SpaceState): Iterable<DocumentRecord> {
@@ -150,35 +216,6 @@ export function documentsOf(state: SpaceState): Iterable<DocumentRecord> {
 
 export function actorsOf(record: DocumentRecord): Iterable<ActorRecord> {
   return valuesOf(record.actors)
-}
-
-// -- Open actors --------------------------------------------------------------------------------------------------
-
-/**
- * How many actors each device has open, of maps that were asked for it and of what became of them. No part of the
- * state: counting them anew for every new actor would let a member who opens and retires actors slow everyone down.
- */
-const openCounts = new WeakMap<StateMap<ActorRecord>, ReadonlyMap<number, number>>()
-
-/** Number of actors of this device in this document that are not retired. */
-export function openActorsOf(record: DocumentRecord, device: number): number {
-  let counts = openCounts.get(record.actors)
-  if (counts === undefined) {
-    counts = new Map()
-    for (const actor of actorsOf(record)) counts = recount(counts, undefined, actor)
-    openCounts.set(record.actors, counts)
-  }
-  return counts.get(device) ?? 0
-}
-
-function recount(
-  counts: ReadonlyMap<number, number>,
-  before: ActorRecord | undefined,
-  after: ActorRecord,
-): ReadonlyMap<number, number> {
-  const change = Number(!after.retired) - Number(before !== undefined && !before.retired)
-  if (change === 0) return counts
-  return new Map(counts).set(after.device, (counts.get(after.device) ?? 0) + change)
 }
 
 // -- Rows: how a state is kept, one row for the control state, one for each document and each actor --------------
@@ -267,28 +304,60 @@ export function decodeActorRecord(bytes: Uint8Array): ActorRecord {
 
 /** Of a document only what its actors do not say. */
 export function encodeDocumentRecord(record: DocumentRecord): Uint8Array {
-  return encodeCbor([idBytes(record.document), record.birthEpoch])
+  return encodeCbor([
+    idBytes(record.document),
+    record.birthEpoch,
+    optional(record.importTag, tag => tag),
+    record.contentEnd,
+    record.snapshots.map(({ member, index, hash, seenSize }) => [idBytes(member), index, hash, seenSize]),
+  ])
 }
 
-/** @throws SealogError ERR_MALFORMED, ERR_LIMIT */
+/** The record without its actors. @throws SealogError ERR_MALFORMED, ERR_LIMIT */
 export function decodeDocumentRecord(bytes: Uint8Array): DocumentRecord {
-  const fields = asTuple(decodeCbor(bytes, 256), 2, 'document record')
+  const fields = asTuple(decodeCbor(bytes, 512), 5, 'document record')
   return {
-    document: documentIdOf(asBytes(fields[0], 16, 'document')),
-    birthEpoch: asUint(fields[1], 'birth epoch'),
-    actors: emptyActors(),
+    ...emptyDocument(documentIdOf(asBytes(fields[0], 16, 'document')), asUint(fields[1], 'birth epoch')),
+    importTag: asOptional(fields[2], 'import tag', (item, what) => asBytes(item, 32, what)),
+    contentEnd: asUint(fields[3], 'content end'),
+    snapshots: asArray(fields[4], MAX_SNAPSHOTS, 'snapshots').map(item => {
+      const row = asTuple(item, 4, 'snapshot')
+      return {
+        member: memberIdOf(asBytes(row[0], 16, 'member')),
+        index: asUint(row[1], 'index'),
+        hash: asBytes(row[2], 32, 'hash'),
+        seenSize: asUint(row[3], 'seenSize'),
+      }
+    }),
   }
 }
 
+export function encodeWriterRecord(record: WriterRecord): Uint8Array {
+  return encodeCbor([record.device, record.open])
+}
+
+/** @throws SealogError ERR_MALFORMED, ERR_LIMIT */
+export function decodeWriterRecord(bytes: Uint8Array): WriterRecord {
+  const fields = asTuple(decodeCbor(bytes, 32), 2, 'writer record')
+  return { device: asUint(fields[0], 'device'), open: asUint(fields[1], 'open actors') }
+}
+
+/** Snapshots of so many members stay the latest (DESIGN §5.4). */
+export const MAX_SNAPSHOTS = 2
 const MAX_ROWS = 100_000
 const MAX_ROW_LENGTH: number = 256 * 1024 * 1024
 
-function hashActor(record: ActorRecord): Uint8Array {
+export function hashActor(record: ActorRecord): Uint8Array {
   return labelledHash('sealog/v1/actor-record', encodeActorRecord(record))
 }
 
-function hashDocument(record: DocumentRecord): Uint8Array {
-  return labelledHash('sealog/v1/document-record', encodeDocumentRecord(record), mapRoot(record.actors))
+export function hashWriter(record: WriterRecord): Uint8Array {
+  return labelledHash('sealog/v1/writer-record', encodeWriterRecord(record))
+}
+
+export function hashDocument(record: DocumentRecord): Uint8Array {
+  const { actors, writers } = record
+  return labelledHash('sealog/v1/document-record', encodeDocumentRecord(record), mapRoot(actors), mapRoot(writers))
 }
 
 /** Control states are immutable and change rarely, while the state root is due with every batch. */

@@ -63,7 +63,7 @@ const fromRelay: readonly RelayMessage[] = [
   { type: 'received', ref, space },
 ]
 const fromReplica: readonly ReplicaMessage[] = [
-  { type: 'open', ref, space, from: 3, device: bytesOf('device'), signature: entry.signature },
+  { type: 'open', ref, space, from: 3, device: bytesOf('device'), signature: entry.signature, wants: undefined },
   { type: 'pull', ref, space },
   { type: 'push', ref, space, entries: [entry, { ...entry, body: undefined }] },
   { type: 'put-body', ref, space, hash: bytesOf('hash'), length: 100, offset: 50, bytes: bytesOf('part') },

@@ -17,7 +17,7 @@ import { author, authorGenesis, makeDevice } from '../../relay-server/test/helpe
 import { openWorld } from '../../relay-server/test/helpers/world.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
 import { nobleVerifier, type SignatureCheck, verifySync } from '../../src/crypto/sign.ts'
-import type { ActorId } from '../../src/ids.ts'
+import type { ActorId, DocumentId } from '../../src/ids.ts'
 import { appendLeaves, emptyRange } from '../../src/verify/compact-range.ts'
 import { actorsOf, findDocument, openActorsOf } from '../../src/verify/state.ts'
 import { type BuiltEntry, bytesOf, DOCUMENT, LogBuilder, testDevice, verdictOf } from '../helpers/log-builder.ts'
@@ -247,7 +247,15 @@ describe('a reader that asks without end and takes nothing', () => {
     }
     const sequencer = { head: undefined, follow: () => {}, unfollow: () => {} } as unknown as SpaceSequencer
     let ended = 0
-    const subscription = new Subscription({ sequencer, device: 0, from: 0, ref: 1, peer, onEnd: () => ended++ })
+    const subscription = new Subscription({
+      sequencer,
+      device: 0,
+      from: 0,
+      wants: undefined,
+      ref: 1,
+      peer,
+      onEnd: () => ended++,
+    })
     subscription.start()
     for (let i = 0; i < 1024; i++) subscription.answer(i)
     expect(closed).toEqual([])
@@ -265,11 +273,15 @@ describe('a member who fills the log with large bodies', () => {
       header: new Uint8Array(220),
       hash: sha256(),
       signature: new Uint8Array(64),
+      document: 'd0'.repeat(16) as DocumentId,
       actor: 'ab'.repeat(16) as ActorId,
+      seq: 0,
       isControl: false,
+      isSnapshot: false,
       seenSize: 0,
       bodyLength: 16 * MIB,
       body: undefined,
+      replaced: new Uint8Array(0),
     }
     const store = {
       ...memoryLogStore(),

@@ -89,6 +89,9 @@ describe('payload of changes', () => {
     expect(code([0, 0, payload.latestHash, 9, 0, payload.chunks])).toBe('ERR_MALFORMED')
     expect(code([0, 0, payload.latestHash, 2, 3, payload.chunks])).toBe('ERR_MALFORMED')
     expect(code([0, 0, payload.latestHash, 2 ** 40, 2 ** 40, payload.chunks])).toBe('ERR_MALFORMED')
+    for (const version of ['0', new Uint8Array(0), []]) {
+      expect(code([version, 0, payload.latestHash, 9, 3, payload.chunks])).toBe('ERR_MALFORMED')
+    }
     expect(code([])).toBe('ERR_MALFORMED')
     expect(code('text')).toBe('ERR_MALFORMED')
   })

@@ -1,11 +1,14 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { concat, fromHex } from '../../src/bytes.ts'
+import { concat, fromHex, toHex } from '../../src/bytes.ts'
 import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
 import { emptyDoc } from '../../src/crdt/content.ts'
+import { CausalIndex } from '../../src/crdt/guard/causal-index.ts'
 import { pushInt, pushUint } from '../../src/crdt/guard/column-writer.ts'
+import { inspect } from '../../src/crdt/guard.ts'
+import { judgeRow } from '../../src/crdt/judge.ts'
 import { type ChangesPayload, decodeChangesPayload, encodeChangesPayload } from '../../src/crdt/payload.ts'
-import { type ReceiveContext, type Received, receiveEntry } from '../../src/crdt/receive.ts'
+import { keysIn, type ReceiveContext, receiveEntry } from '../../src/crdt/receive.ts'
 import type { ChangeTip, LocalChange } from '../../src/crdt/rows.ts'
 import { SpaceKeys } from '../../src/crdt/secrets.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
@@ -63,6 +66,13 @@ function payloadOf(change: LocalChange, differing: Partial<ChangesPayload> = {})
   return encodeChangesPayload({ encoding: 'raw', latestHash, latestSeq, count: 1, chunks, ...differing })
 }
 
+/** The same change with a counter that runs ahead, which no replica takes, and the hash that it has then. */
+function spoilt(change: LocalChange): LocalChange {
+  const parts = partsOf(change.bytes)
+  const bytes = chunkOf({ ...parts, startOp: parts.startOp + 1000 })
+  return { ...change, bytes, hash: hashOf(bytes) }
+}
+
 /** A verified entry as its author sealed it; `tagged` is the change that its header commits to. */
 function entryOf(payload: Uint8Array, tagged: Uint8Array, sealedUnder: SpaceKeys = KEYS): VerifiedEntry {
   const draft: Omit<Header, 'bodyHash' | 'bodyLength'> = {
@@ -87,25 +97,36 @@ function entryOf(payload: Uint8Array, tagged: Uint8Array, sealedUnder: SpaceKeys
 const entryWith = (change: LocalChange, differing?: Partial<ChangesPayload>): VerifiedEntry =>
   entryOf(payloadOf(change, differing), change.hash)
 
-function receive(entry: VerifiedEntry, differing: Partial<ReceiveContext> = {}): Received {
-  return receiveEntry(entry, {
-    keys: KEYS,
-    birthEpoch: 0,
-    tip: undefined,
-    stopped: undefined,
-    locals: undefined,
-    ...differing,
-  })
+/** What becomes of an entry: opened, and where it is somebody else's content judged on top of `tip`. */
+function receive(
+  entry: VerifiedEntry,
+  { tip, keys = KEYS, ...differing }: Partial<ReceiveContext> & { tip?: ChangeTip; keys?: SpaceKeys } = {},
+): object {
+  const keysOf = keysIn(keys, undefined)
+  const none = { stopped: undefined, awaitsImport: false, importing: undefined, locals: undefined }
+  const context = { keysOf, ...none, ...differing }
+  const received = receiveEntry(entry, context)
+  if (received.outcome === 'stopped') return { ...received, reason: 'parked' }
+  if (received.outcome !== 'content' && received.outcome !== 'cloned') return received
+  const index = new CausalIndex()
+  if (tip !== undefined) {
+    index.add(inspect(mine.first.bytes, { actor: ACTOR, nextSeq: 1 }), toHex(mine.first.hash))
+  }
+  const verdict = judgeRow(received.row, index, tip)
+  return 'reason' in verdict ? { outcome: 'stopped', reason: verdict.reason, code: verdict.code } : received
 }
 
-const parked = (code: string): object => ({ outcome: 'stopped', stopped: { reason: 'parked', index: INDEX, code } })
-const refused = (code: string): object => ({ outcome: 'stopped', stopped: { reason: 'refused', index: INDEX, code } })
+const parked = (code: string): object => ({ outcome: 'stopped', reason: 'parked', code })
+const refused = (code: string): object => ({ outcome: 'stopped', reason: 'refused', code })
 
 describe('an entry of changes', () => {
   it('that is as announced brings its changes', () => {
     const { first, second } = mine
-    expect(receive(entryWith(first))).toMatchObject({ outcome: 'content', tip: tipOf(first) })
-    expect(receive(entryWith(second), { tip: tipOf(first) })).toMatchObject({ outcome: 'content', tip: tipOf(second) })
+    expect(receive(entryWith(first))).toMatchObject({ outcome: 'content', row: { tip: tipOf(first) } })
+    expect(receive(entryWith(second), { tip: tipOf(first) })).toMatchObject({
+      outcome: 'content',
+      row: { tip: tipOf(second) },
+    })
   })
 
   it('is judged by key, then by tag, then by the guard (R-CONTENT-1)', () => {
@@ -113,7 +134,7 @@ describe('an entry of changes', () => {
     const strange = new SpaceKeys([bytesOf('another secret')])
     expect(receive(entryOf(payloadOf(bad), bytesOf('another hash'), strange))).toEqual(parked('ERR_OPEN'))
     expect(receive(entryOf(payloadOf(bad), bytesOf('another hash')))).toEqual(parked('ERR_TAG'))
-    expect(receive(entryWith(bad))).toEqual(refused('ERR_GUARD'))
+    expect(receive(entryWith(bad))).toEqual(parked('ERR_GUARD'))
   })
 
   it('is parked where its bytes are not those that its author committed to (R-CONTENT-2)', () => {
@@ -126,22 +147,56 @@ describe('an entry of changes', () => {
     expect(receive({ ...entryWith(first), header, body })).toEqual(parked('ERR_OPEN'))
   })
 
-  it('is not judged without its body, which the relay is asked for again (R-BODY-3)', async () => {
-    expect(await verdictOf(() => receive({ ...entryWith(mine.first), body: undefined }))).toBe('ERR_BODY')
+  it('without its body parks its author, and stops nobody else (R-BODY-3)', () => {
+    expect(receive({ ...entryWith(mine.first), body: undefined })).toEqual(parked('ERR_BODY'))
   })
 
-  it('is refused where its author committed to what no replica may take (R-CONTENT-3)', () => {
+  it('is refused where its author provably committed to what no replica may take (R-CONTENT-3)', () => {
     const { first, second } = mine
-    expect(receive(entryWith(first, { count: 1, latestSeq: 5 }))).toEqual(refused('ERR_CONTENT'))
-    expect(receive(entryWith(second, { count: 2 }), { tip: tipOf(first) })).toEqual(refused('ERR_CONTENT'))
-    expect(receive(entryWith(first, { encoding: 'bundle' }))).toEqual(refused('ERR_GUARD'))
+    const ahead = spoilt(first)
+    expect(receive(entryWith(ahead))).toEqual(refused('ERR_GUARD'))
+    // A good change before the bad one is no excuse, as it is named by hash; nor are dependencies that are missing.
+    const next = spoilt(second)
+    const both = { ...next, bytes: concat(first.bytes, next.bytes) }
+    expect(receive(entryWith(both, { count: 2 }))).toEqual(refused('ERR_GUARD'))
+    expect(receive(entryWith(next), { tip: tipOf(first) })).toEqual(refused('ERR_GUARD'))
+  })
+
+  it('is parked where what the guard refuses may not be what its tag commits to (R-CONTENT-6)', () => {
+    const { first, second } = mine
+    const ahead = spoilt(first)
+    const next = spoilt(second)
+    const cases: [VerifiedEntry, ChangeTip | undefined, string][] = [
+      // Framed in another way than it says.
+      [entryWith(first, { count: 1, latestSeq: 5 }), undefined, 'ERR_CONTENT'],
+      [entryWith(second, { count: 2 }), tipOf(first), 'ERR_CONTENT'],
+      [entryWith(ahead, { latestSeq: 2, count: 2 }), undefined, 'ERR_GUARD'],
+      [entryWith(first, { encoding: 'bundle' }), undefined, 'ERR_GUARD'],
+      // The hash in the tag is another's.
+      [entryWith({ ...ahead, hash: first.hash }), undefined, 'ERR_GUARD'],
+      [entryWith({ ...theirs.first, hash: first.hash }), undefined, 'ERR_GUARD'],
+      // A bad change that the good one does not name, and a good one that does not name the change before.
+      [entryWith({ ...second, bytes: concat(ahead.bytes, second.bytes) }, { count: 2 }), undefined, 'ERR_GUARD'],
+      [entryWith(next), { seq: 1, hash: bytesOf('another first change') }, 'ERR_GUARD'],
+      [entryWith(next), undefined, 'ERR_GUARD'],
+    ]
+    for (const [entry, tip, code] of cases) {
+      expect(receive(entry, tip === undefined ? {} : { tip })).toEqual(parked(code))
+    }
   })
 
   it('changes nothing behind one that was parked or refused (R-CONTENT-4)', () => {
-    const stopped = { reason: 'parked', index: 3, code: 'ERR_BODY' } as const
-    expect(receive(entryWith(mine.first), { stopped })).toEqual({ outcome: 'none' })
+    const at = { index: 3, code: 'ERR_BODY', covered: undefined, needs: undefined } as const
+    expect(receive(entryWith(mine.first), { stopped: { ...at, reason: 'parked' } })).toEqual({ outcome: 'behind' })
+    expect(receive(entryWith(mine.first), { stopped: { ...at, reason: 'refused' } })).toEqual({ outcome: 'none' })
     const retire = { ...entryWith(mine.first), body: undefined }
-    expect(receive({ ...retire, header: { ...retire.header, kind: 'retire' } })).toEqual({ outcome: 'none' })
+    for (const kind of ['retire', 'snapshot'] as const) {
+      expect(receive({ ...retire, header: { ...retire.header, kind } })).toEqual({ outcome: 'none' })
+    }
+  })
+
+  it('is parked as long as the import that its document begins with is (R-PARK-5)', () => {
+    expect(receive(entryWith(mine.first), { awaitsImport: true })).toEqual(parked('ERR_DEPENDENCY'))
   })
 
   it('of a later version or encoding is parked, not judged: no member can stop the others (R-CONTENT-5)', () => {
@@ -155,15 +210,15 @@ describe('an entry of changes', () => {
 
 describe('the guard in front of an entry', () => {
   it('takes changes of the entry’s own actor only (R-GUARD-3)', () => {
-    expect(receive(entryWith(theirs.first))).toEqual(refused('ERR_GUARD'))
+    expect(receive(entryWith(theirs.first))).toEqual(parked('ERR_GUARD'))
   })
 
   it('takes the very next change, on top of the one before (R-GUARD-4)', () => {
     const { first, second } = mine
-    expect(receive(entryWith(second))).toEqual(refused('ERR_GUARD'))
-    expect(receive(entryWith(first), { tip: tipOf(first) })).toEqual(refused('ERR_GUARD'))
+    expect(receive(entryWith(second))).toEqual(parked('ERR_GUARD'))
+    expect(receive(entryWith(first), { tip: tipOf(first) })).toEqual(parked('ERR_GUARD'))
     const another = { seq: 1, hash: bytesOf('another first change') }
-    expect(receive(entryWith(second), { tip: another })).toEqual(refused('ERR_GUARD'))
+    expect(receive(entryWith(second), { tip: another })).toEqual(parked('ERR_GUARD'))
   })
 
   it('takes chunks in their one spelling, and nothing behind them (R-GUARD-2)', () => {
@@ -177,7 +232,7 @@ describe('the guard in front of an entry', () => {
       new Uint8Array(0),
       Automerge.save(Automerge.init()),
     ]) {
-      expect(receive(entryWith({ ...first, bytes: bad }))).toEqual(refused('ERR_GUARD'))
+      expect(receive(entryWith({ ...first, bytes: bad }))).toEqual(parked('ERR_GUARD'))
     }
   })
 })
@@ -195,7 +250,7 @@ describe('the guard against what Automerge is not hardened against', () => {
     pushInt(run, 2 ** 30)
     pushUint(run, 1)
     const start = performance.now()
-    expect(receive(entryWith(withColumn(ACTION_COLUMN, Uint8Array.from(run))))).toEqual(refused('ERR_GUARD'))
+    expect(receive(entryWith(withColumn(ACTION_COLUMN, Uint8Array.from(run))))).toEqual(parked('ERR_GUARD'))
     expect(performance.now() - start).toBeLessThan(1000)
   })
 
@@ -240,7 +295,11 @@ describe('an entry of an own actor', () => {
   it('whose latest change is known is an acknowledgement, however late (R-OUTBOX-4)', () => {
     const { first, second } = mine
     const locals = [first, second]
-    expect(receive(entryWith(first), { locals })).toMatchObject({ outcome: 'own', tip: tipOf(first) })
+    // Also where the relay withholds the body: the tag alone says which change it is.
+    const bare = { ...entryWith(first), body: undefined }
+    expect(receive(bare, { locals })).toMatchObject({ outcome: 'own', row: { tip: tipOf(first), count: 1 } })
+    expect(receive({ ...entryWith(theirs.first), body: undefined }, { locals })).toEqual(parked('ERR_BODY'))
+    expect(receive(entryWith(first), { locals })).toMatchObject({ outcome: 'own', row: { tip: tipOf(first) } })
   })
 
   it('with changes that this replica did not make was written by a clone (R-CLONE-1)', () => {
@@ -248,7 +307,7 @@ describe('an entry of an own actor', () => {
     expect(receive(entryWith(foreign.first), { locals: [mine.first] })).toMatchObject({ outcome: 'cloned' })
     expect(receive(entryWith(foreign.first), { locals: [] })).toMatchObject({ outcome: 'cloned' })
     // A clone is no way around the guard.
-    expect(receive(entryWith(theirs.first), { locals: [] })).toEqual(refused('ERR_GUARD'))
+    expect(receive(entryWith(theirs.first), { locals: [] })).toEqual(parked('ERR_GUARD'))
   })
 })
 

@@ -1,8 +1,9 @@
 import { toHex } from '../../src/bytes.ts'
-import { loadView, spaceKey } from '../../src/crdt/rows.ts'
+import { spaceKey } from '../../src/crdt/rows.ts'
 import { ownActor } from '../../src/crdt/seal.ts'
 import { decodeSecrets, SpaceKeys } from '../../src/crdt/secrets.ts'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
+import { loadView } from '../../src/crdt/view-rows.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
 import { changeTag, sealBody } from '../../src/crypto/keyring.ts'
 import { nobleSigningKey } from '../../src/crypto/sign-backend.ts'
@@ -83,6 +84,7 @@ export async function sendAsMember(
             from: view.range.size,
             device: signer.publicKey,
             signature: await signer.sign(input),
+            wants: undefined,
           }),
         )
       } else if (message.type === 'reject') reject(new Error(`${message.code}: ${message.message}`))

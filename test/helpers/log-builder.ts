@@ -25,7 +25,7 @@ import {
 } from '../../src/verify/entry.ts'
 import { type Advanced, advance, type Batch, emptyView, type LogView, type PinnedRelay } from '../../src/verify/log.ts'
 import { noteKeyHash } from '../../src/verify/note-key.ts'
-import { appendNodes, proveConsistency, rootAt } from '../../src/verify/prove.ts'
+import { appendNodes, proveConsistency, proveInclusion, rootAt } from '../../src/verify/prove.ts'
 import { applyHeader, type Reduced } from '../../src/verify/reducer.ts'
 import { findActor, findDocument, type SpaceState, stateRoot } from '../../src/verify/state.ts'
 
@@ -124,7 +124,7 @@ export class LogBuilder {
       member: memberIdOf(bytesOf('owner').slice(0, 16)),
       epoch: { commit: bytesOf('commit'), readCommit: bytesOf('read commit') },
       wrap: new Uint8Array(WRAP_LENGTH).fill(1),
-      policy: { contentRules: 1, maxBodyLength: 1024 * 1024 },
+      policy: { contentRules: 1, maxBodyLength: 1024 * 1024, attestations: 1 },
       spaceName: bytesOf('space name'),
       memberName: bytesOf('owner name'),
       deviceName: bytesOf('device name'),
@@ -181,6 +181,12 @@ export class LogBuilder {
   retire(author: TestDevice, options: EntryOptions = {}): BuiltEntry {
     const tag = this.#latest(author, options)?.tag ?? ZERO_32
     return this.entry(author, { kind: 'retire', tag, body: new Uint8Array(0), ...options })
+  }
+
+  /** A snapshot by `author`: it repeats the tag of its chain. */
+  snapshot(author: TestDevice, options: EntryOptions = {}): BuiltEntry {
+    const tag = this.#latest(author, options)?.tag ?? ZERO_32
+    return this.changes(author, { kind: 'snapshot', tag, ...options })
   }
 
   /** Seals what comes next in the chain of `author`, or what `options` say instead. */
@@ -261,6 +267,17 @@ export class LogBuilder {
     return device
   }
 
+  /** What the first `size` entries fold to. */
+  stateAt(size: number = this.size): SpaceState {
+    const state = this.#states[size]
+    if (state === undefined) throw new Error(`no state of ${size} entries`)
+    return state
+  }
+
+  inclusion(index: number, size: number = this.size): Uint8Array[] {
+    return proveInclusion(index, size, this.#nodeAt)
+  }
+
   rootAt(size: number): Uint8Array {
     return rootAt(size, this.#nodeAt)
   }
@@ -305,6 +322,7 @@ export class LogBuilder {
       seenProofs: [...sizes].map(size => ({ size, proof: this.consistency(size, from) })),
       note: this.note({ ...this.checkpoint(signedSize), ...checkpoint }),
       consistency: to > 0 && to < signedSize ? this.consistency(to, signedSize) : [],
+      tracer: undefined,
     }
   }
 

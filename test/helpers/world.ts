@@ -1,12 +1,20 @@
-import { loopbackRelay, memoryLogStore } from 'sealog-relay/testing'
+import { type LyingRelay, type LyingRelayOptions, loopbackRelay, memoryLogStore } from 'sealog-relay/testing'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
+import type { SyncLimits } from '../../src/crdt/sync-limits.ts'
 import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
+import type { Environment } from '../../src/environment.ts'
 import { platformEnvironment } from '../../src/environment-platform.ts'
 import type { SpaceId } from '../../src/ids.ts'
-import { decodeRelayMessage, encodeMessage, type RelayMessage } from '../../src/relay/messages.ts'
+import {
+  decodeRelayMessage,
+  decodeReplicaMessage,
+  encodeMessage,
+  type RelayMessage,
+  type ReplicaMessage,
+} from '../../src/relay/messages.ts'
 import type { Transport } from '../../src/relay/transport.ts'
-import { Replica, type ReplicaPlatform } from '../../src/replica.ts'
+import { Replica, type ReplicaOptions, type ReplicaPlatform } from '../../src/replica.ts'
 import type { Space } from '../../src/space.ts'
 import type { SpaceDocument } from '../../src/space-document.ts'
 import { initializeAutomerge } from './automerge.ts'
@@ -19,6 +27,12 @@ export interface Note {
 export interface WorldOptions {
   /** Delays of the replicas, as a share of the real ones. */
   readonly hurry?: number
+  /** In place of an honest relay. */
+  readonly relay?: (options: LyingRelayOptions) => LyingRelay
+  /** When fast-forward, snapshots and cosignatures are worth it; by default as in life. */
+  readonly limits?: SyncLimits
+  /** What lies between the replicas and the relay. */
+  readonly network?: (inner: Transport, environment: Environment) => Transport
 }
 
 /** Replicas and a relay in one process. */
@@ -26,7 +40,11 @@ export interface World {
   readonly platform: ReplicaPlatform
   /** A timeout of these real milliseconds, as the replicas' hurried clock counts them. */
   patience(ms: number): number
-  open(name: string, store?: ReplicaStore): Promise<Replica>
+  open(name: string, store?: ReplicaStore, options?: Pick<ReplicaOptions, 'replicate' | 'staleAfter'>): Promise<Replica>
+  /** Closes all replicas. */
+  close(): Promise<void>
+  /** How many messages of this type replicas have sent. */
+  count(type: ReplicaMessage['type']): number
   /** Number of entries that the relay has of a space. */
   logSize(space: SpaceId): Promise<number>
   /** Breaks all connections and lets nobody in, until `up`. */
@@ -39,16 +57,20 @@ export interface World {
   tamper: ((message: RelayMessage) => readonly RelayMessage[]) | undefined
 }
 
-export async function openWorld({ hurry = 1 }: WorldOptions = {}): Promise<World> {
+export async function openWorld({ hurry = 1, limits, relay: open, network }: WorldOptions = {}): Promise<World> {
   await initializeAutomerge()
   const real = platformEnvironment()
   const environment = { ...real, schedule: (ms: number, task: () => void) => real.schedule(ms * hurry, task) }
   const verifier = await defaultVerifier()
   const store = memoryLogStore()
-  const relay = loopbackRelay({ environment: real, store, verifier })
+  const lying = open?.({ environment: real, verifier })
+  const relay = lying ?? loopbackRelay({ environment: real, store, verifier })
+  const outer = network?.(relay, environment) ?? relay
+  const sent = new Map<ReplicaMessage['type'], number>()
+  const replicas: Replica[] = []
   const transport: Transport = {
-    connect: (url, events) =>
-      relay.connect(url, {
+    connect: (url, events) => {
+      const connection = outer.connect(url, {
         ...events,
         onOpen: () => events.onOpen(),
         onClose: cause => events.onClose(cause),
@@ -58,20 +80,37 @@ export async function openWorld({ hurry = 1 }: WorldOptions = {}): Promise<World
           const frames = tamper === undefined ? [frame] : tamper(decodeRelayMessage(frame)).map(encodeMessage)
           for (const each of frames) events.onFrame(each)
         },
-      }),
+      })
+      return {
+        ...connection,
+        send: frame => {
+          const { type } = decodeReplicaMessage(frame)
+          sent.set(type, (sent.get(type) ?? 0) + 1)
+          connection.send(frame)
+        },
+      }
+    },
   }
-  const platform: ReplicaPlatform = { transport, environment, verifier }
+  const platform: ReplicaPlatform = { transport, environment, verifier, ...(limits === undefined ? {} : { limits }) }
   const world: World = {
     platform,
     patience: ms => ms / hurry,
     mute: false,
     tamper: undefined,
-    open: (name, replicaStore = memoryStore()) =>
-      Replica.open(
-        { store: replicaStore, relay: 'ws://relay.test', profile: { name, device: `${name}'s laptop` } },
+    open: async (name, replicaStore = memoryStore(), options = {}) => {
+      const profile = { name, device: `${name}'s laptop` }
+      const replica = await Replica.open(
+        { store: replicaStore, relay: 'ws://relay.test', profile, ...options },
         platform,
-      ),
-    logSize: async space => (await store.readSpace(space))?.size ?? 0,
+      )
+      replicas.push(replica)
+      return replica
+    },
+    close: async () => {
+      for (const replica of replicas) await replica.close().catch(() => {})
+    },
+    count: type => sent.get(type) ?? 0,
+    logSize: async space => lying?.log(space).length ?? (await store.readSpace(space))?.size ?? 0,
     down: () => relay.stop(),
     up: () => relay.restart(),
     cut: () => relay.cut(),

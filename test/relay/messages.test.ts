@@ -1,3 +1,4 @@
+import { actorIdOf, documentIdOf } from '../../src/ids.ts'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
@@ -22,6 +23,8 @@ const { log, writer } = LogBuilder.withWriter()
 for (let i = 0; i < 4; i++) log.append(log.changes(writer, { seenSize: 2 + i }))
 const { space } = log
 const SPACE = idBytes(space)
+const DOCUMENT = documentIdOf(bytesOf('document').subarray(0, 16))
+const ACTOR = actorIdOf(bytesOf('actor').subarray(0, 16))
 const [ENTRY] = log.entries
 const BATCH = log.batch(4, 6)
 
@@ -32,10 +35,44 @@ const FROM_RELAY: readonly RelayMessage[] = [
   { type: 'reject', ref: 7, space, code: 'ERR_STALE_CHAIN', message: 'why', position: 3, retryAfter: 5000 },
   { type: 'body-part', ref: 8, space, offset: 262_144, bytes: bytesOf('part') },
   { type: 'received', ref: 9, space },
+  {
+    type: 'records',
+    ref: 10,
+    space,
+    head: bytesOf('head'),
+    records: [
+      {
+        index: 4,
+        header: ENTRY?.header as Uint8Array,
+        signature: ENTRY?.signature as Uint8Array,
+        body: bytesOf('body'),
+        inclusion: [bytesOf('sibling')],
+      },
+      { index: 5, header: ENTRY?.header as Uint8Array, signature: undefined, body: undefined, inclusion: [] },
+    ],
+    more: true,
+  },
 ]
 
 const FROM_REPLICA: readonly ReplicaMessage[] = [
-  { type: 'open', ref: 1, space, from: 12, device: bytesOf('device'), signature: new Uint8Array(64).fill(1) },
+  {
+    type: 'open',
+    ref: 1,
+    space,
+    from: 12,
+    device: bytesOf('device'),
+    signature: new Uint8Array(64).fill(1),
+    wants: undefined,
+  },
+  {
+    type: 'open',
+    ref: 1,
+    space,
+    from: 12,
+    device: bytesOf('device'),
+    signature: new Uint8Array(64).fill(1),
+    wants: [DOCUMENT],
+  },
   { type: 'pull', ref: 2, space },
   {
     type: 'push',
@@ -49,6 +86,12 @@ const FROM_REPLICA: readonly ReplicaMessage[] = [
   { type: 'put-body', ref: 4, space, hash: bytesOf('hash'), length: 300_000, offset: 0, bytes: bytesOf('part') },
   { type: 'get-body', ref: 5, space, index: 4, offset: 262_144 },
   { type: 'leave', space },
+  { type: 'skip', ref: 6, space, at: 9, from: 3, attestations: 1, prove: [3, 7] },
+  { type: 'get-document', ref: 7, space, document: DOCUMENT, snapshot: 2 },
+  { type: 'get-chain', ref: 8, space, document: DOCUMENT, actor: ACTOR, from: 0, to: 4 },
+  { type: 'read', ref: 9, space, from: 3, to: 12 },
+  { type: 'cosign', ref: 10, space, note: BATCH.note },
+  { type: 'restore', ref: 11, space, note: BATCH.note, from: 3, entries: [{ ...pushed(), body: undefined }], more: true },
 ]
 
 function pushed(): { header: Uint8Array; signature: Uint8Array } {
@@ -82,6 +125,13 @@ describe('a message (R-MSG-1)', () => {
       'put-body': 8,
       'get-body': 9,
       leave: 10,
+      records: 11,
+      skip: 12,
+      'get-document': 13,
+      'get-chain': 14,
+      read: 15,
+      cosign: 16,
+      restore: 17,
     })
   })
 
@@ -96,11 +146,12 @@ describe('a message (R-MSG-1)', () => {
         BATCH.seenProofs.map(({ size, proof }) => [size, proof]),
         BATCH.note,
         BATCH.consistency,
+        [],
       ],
     ])
     expect(itemsOf(FROM_RELAY[3] as Message)).toEqual([2, 7, SPACE, 'ERR_STALE_CHAIN', 'why', 3, 5000])
     const { header, signature } = pushed()
-    expect(itemsOf(FROM_REPLICA[2] as Message)).toEqual([
+    expect(itemsOf(FROM_REPLICA[3] as Message)).toEqual([
       7,
       3,
       SPACE,
@@ -109,8 +160,8 @@ describe('a message (R-MSG-1)', () => {
         [header, signature, []],
       ],
     ])
-    expect(itemsOf(FROM_REPLICA[3] as Message)).toEqual([8, 4, SPACE, bytesOf('hash'), 300_000, 0, bytesOf('part')])
-    expect(toHex(encodeMessage(FROM_REPLICA[5] as Message))).toBe(`820a5820${space}`)
+    expect(itemsOf(FROM_REPLICA[4] as Message)).toEqual([8, 4, SPACE, bytesOf('hash'), 300_000, 0, bytesOf('part')])
+    expect(toHex(encodeMessage(FROM_REPLICA[6] as Message))).toBe(`820a5820${space}`)
   })
 
   it('goes one way only: nobody takes what only the other side sends (R-MSG-2)', async () => {
@@ -119,7 +170,7 @@ describe('a message (R-MSG-1)', () => {
   })
 
   it('of a later type is for a later build (R-UPGRADE-1)', async () => {
-    expect(await fromRelay(encodeCbor([11, 1, SPACE]))).toBe('ERR_UPGRADE')
+    expect(await fromRelay(encodeCbor([18, 1, SPACE]))).toBe('ERR_UPGRADE')
     expect(await fromReplica(encodeCbor([400]))).toBe('ERR_UPGRADE')
   })
 })

@@ -80,7 +80,7 @@ class Socket {
     const { publicKey } = nobleSigningKey(device.signing)
     const input = authenticationInput(this.welcome, this.welcome.challenge, space, publicKey)
     const signature = signSync(device.signing, input)
-    return { type: 'open', ref: this.nextRef(), space, from, device: publicKey, signature }
+    return { type: 'open', ref: this.nextRef(), space, from, device: publicKey, signature, wants: undefined }
   }
 
   push(space: SpaceId, ...entries: readonly BuiltEntry[]): Push {
@@ -191,7 +191,7 @@ describe('opening', () => {
     expect(await open(testDevice('stranger', 7))).toEqual(['ERR_UNAUTHORIZED'])
     expect(await open(testDevice('writer provisional', 1))).toEqual(['ERR_UNAUTHORIZED'])
     expect(await open(writer, 'ab'.repeat(32) as SpaceId)).toEqual(['ERR_UNKNOWN_SPACE'])
-    expect(await open(writer, log.space, log.size + 1)).toEqual(['ERR_UNEXPECTED'])
+    expect(await open(writer, log.space, log.size + 1)).toEqual(['ERR_RELAY_BEHIND'])
     expect(await open(writer, log.space, log.size)).toEqual([])
   })
 

@@ -20,6 +20,18 @@ function payloadOf(chunks: Uint8Array, latestHash: Uint8Array, count = 1): Uint8
   return encodeChangesPayload({ encoding: 'raw', latestHash, latestSeq: count, count, chunks })
 }
 
+/** One change that no replica of ours would make, encoded by Automerge itself. */
+function crafted(
+  actor: ActorId,
+  ops: readonly Record<string, unknown>[],
+  startOp = 1,
+  deps: readonly string[] = [],
+): Omit<Forgery, 'actor'> {
+  const chunks = Automerge.encodeChange({ actor, seq: 1, startOp, time: 0, message: null, deps, ops } as never)
+  const hash = fromHex(Automerge.decodeChange(chunks).hash as string)
+  return { payload: payloadOf(chunks, hash), tagged: hash }
+}
+
 /** What a member can do with its own keys, and how every replica takes it. */
 const ATTACKS: Readonly<Record<string, { code: string; forge: (actor: ActorId) => Omit<Forgery, 'actor'> }>> = {
   'a body that does not open': {
@@ -61,13 +73,48 @@ const ATTACKS: Readonly<Record<string, { code: string; forge: (actor: ActorId) =
       return { payload: payloadOf(honest(actor).chunks, hash), tagged: hash }
     },
   },
+  'an operation on an object that does not exist': {
+    code: 'ERR_GUARD',
+    forge: actor => crafted(actor, [{ action: 'set', obj: `1@${'ee'.repeat(16)}`, key: 'x', value: 1, pred: [] }]),
+  },
+  'a deletion of what is not there': {
+    code: 'ERR_GUARD',
+    forge: actor => crafted(actor, [{ action: 'del', obj: '_root', key: 'x', pred: [`1@${'ee'.repeat(16)}`] }]),
+  },
+  'a counter that runs ahead': {
+    code: 'ERR_GUARD',
+    forge: actor => crafted(actor, [{ action: 'set', obj: '_root', key: 'hostile', value: 1, pred: [] }], 2 ** 30),
+  },
+  'a mark that ends before it begins': {
+    code: 'ERR_CONTENT',
+    forge: actor => {
+      const text = `1@${actor}`
+      const letter = { action: 'set', obj: text, insert: true, pred: [] }
+      const mark = { obj: text, insert: true, expand: false, pred: [] }
+      return crafted(actor, [
+        { action: 'makeText', obj: '_root', key: 'hostile', pred: [] },
+        { ...letter, elemId: '_head', value: 'a' },
+        { ...letter, elemId: `2@${actor}`, value: 'b' },
+        { ...letter, elemId: `3@${actor}`, value: 'c' },
+        { ...mark, action: 'markBegin', elemId: `4@${actor}`, name: 'bold', value: true },
+        { ...mark, action: 'markEnd', elemId: `2@${actor}` },
+      ])
+    },
+  },
+  'changes that build on one that nobody has': {
+    code: 'ERR_DEPENDENCY',
+    forge: actor => {
+      const ops = [{ action: 'set', obj: '_root', key: 'hostile', value: 1, pred: [] }]
+      return crafted(actor, ops, 1, ['ab'.repeat(32)])
+    },
+  },
   'a payload that is no CBOR': {
     code: 'ERR_MALFORMED',
     forge: () => ({ payload: new Uint8Array(50).fill(255), tagged: new Uint8Array(32) }),
   },
 }
 
-describe('a hostile member neither crashes nor splits the others (R-CONTENT-1, R-CONTENT-2)', () => {
+describe('a hostile member neither crashes nor splits the others (R-CONTENT-1, R-CONTENT-2, R-GUARD-8)', () => {
   for (const [what, { code, forge }] of Object.entries(ATTACKS)) {
     it(`who sends ${what}`, async () => {
       const world = await openWorld({ hurry: 0.1 })

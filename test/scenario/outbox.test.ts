@@ -184,7 +184,7 @@ describe('a verified batch', () => {
     await bobSpace.sync({ timeout: world.patience(5000) })
     expect(bobNote.doc().body).toBe('two one ')
     const withContent = commits.filter(kinds => kinds.includes('file'))
-    expect(withContent).toEqual([['file', 'meta', 'state', 'view']])
+    expect(withContent).toEqual([['confirmed', 'file', 'meta', 'recent', 'state', 'view']])
     expect(shown[commits.findIndex(kinds => kinds.includes('file'))]).toBe('')
     await Promise.all([ann.close(), bob.close()])
   })

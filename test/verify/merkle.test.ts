@@ -8,6 +8,7 @@ import {
   type InclusionClaim,
   leafHash,
   nodeHash,
+  rootsOfConsistency,
   verifyConsistency,
   verifyInclusion,
 } from '../../src/verify/merkle.ts'
@@ -252,5 +253,44 @@ describe('consistency', () => {
     expect(codeOf(() => verifyConsistency({ ...claim, root1: short }))).toBe('ERR_PROOF')
     expect(codeOf(() => verifyConsistency({ ...claim, root2: short }))).toBe('ERR_PROOF')
     expect(codeOf(() => verifyConsistency({ ...claim, proof: [short, ...claim.proof.slice(1)] }))).toBe('ERR_PROOF')
+  })
+})
+
+describe('the roots that a consistency proof rebuilds', () => {
+  it('are those of the tree that its nodes are of, for every pair of sizes', () => {
+    const leaves = someLeaves(40)
+    for (let size2 = 2; size2 <= 40; size2++) {
+      for (let size1 = 1; size1 < size2; size1++) {
+        const proof = naiveConsistency(size1, leaves.slice(0, size2))
+        const roots = rootsOfConsistency(size1, size2, proof)
+        // The proof from a power of two does not hold the root that it starts from.
+        if (Number.isInteger(Math.log2(size1))) expect(roots).toBeUndefined()
+        else expect(roots).toEqual([naiveRoot(leaves.slice(0, size1)), naiveRoot(leaves.slice(0, size2))])
+      }
+    }
+  })
+
+  it('are other ones for any other nodes', () => {
+    const leaves = someLeaves(13)
+    const proof = naiveConsistency(6, leaves)
+    for (const at of proof.keys()) {
+      const other = proof.map((hash, i) => (i === at ? hash.map(byte => byte ^ 1) : hash))
+      expect(rootsOfConsistency(6, 13, other)?.[1]).not.toEqual(naiveRoot(leaves))
+    }
+  })
+
+  it.each([
+    [6, 13, 3],
+    [6, 13, 5],
+    [6, 13, 0],
+    [6, 13, 60],
+    [0, 13, 4],
+    [13, 13, 0],
+    [14, 13, 4],
+    [6, 2 ** 53, 4],
+  ])('refuses sizes %d and %d with %d hashes', (size1, size2, hashes) => {
+    expect(codeOf(() => rootsOfConsistency(size1, size2, Array(hashes).fill(leafHash(new Uint8Array(0)))))).toBe(
+      'ERR_PROOF',
+    )
   })
 })

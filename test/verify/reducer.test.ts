@@ -26,6 +26,7 @@ log.append(log.changes(log.owner))
 const SIZE = log.size
 
 const judge = (entry: BuiltEntry): Promise<string> => verdictOf(() => log.judge(entry))
+const OTHER = documentIdOf(bytesOf('other').slice(0, 16))
 const incarnation = (n: number): Uint8Array => bytesOf(`incarnation ${n}`).slice(0, 8)
 
 /** A log of the same beginning, to be gone on with. */
@@ -88,9 +89,58 @@ describe('kind and document', () => {
     const invite = log.inviteBody(testDevice('misplaced', 3))
     expect(await judge(log.control(log.owner, invite, { document: DOCUMENT }))).toBe('ERR_INVALID_ENTRY kind')
   })
+})
 
-  it.each(['snapshot', 'import'] as const)('%s is for a later build, and is not judged (R-UPGRADE-1)', async kind => {
-    expect(await judge(log.changes(writer, { kind }))).toBe('ERR_UPGRADE')
+describe('imports and snapshots (R-CONTENT-6, R-SNAPSHOT-1)', () => {
+  it('an import is the first entry of its document, or none', async () => {
+    expect(await judge(log.changes(writer, { kind: 'import' }))).toBe('ERR_INVALID_ENTRY import')
+    expect(await judge(log.changes(writer, { kind: 'import', document: OTHER }))).toBe('accepted')
+    const { log: other, writer: author } = sameLog()
+    const entry = other.changes(author, { kind: 'import', document: OTHER })
+    other.append(entry)
+    expect(findDocument(other.state as SpaceState, OTHER)?.importTag).toEqual(entry.decoded.tag)
+  })
+
+  it('a snapshot repeats the tag of its chain, and covers what the one before did not', async () => {
+    const { log: other, writer: author } = sameLog()
+    other.append(other.changes(author))
+    const { tag } = (other.entries.at(-1) as BuiltEntry).decoded
+    const snapshot = (): BuiltEntry => other.changes(author, { kind: 'snapshot', tag })
+    expect(await verdictOf(() => other.judge(other.changes(author, { kind: 'snapshot' })))).toBe('ERR_INVALID_ENTRY tag')
+    expect(await verdictOf(() => other.judge(snapshot()))).toBe('accepted')
+    other.append(snapshot())
+    // Nothing new since, by whomever.
+    expect(await verdictOf(() => other.judge(snapshot()))).toBe('ERR_INVALID_ENTRY snapshot')
+    const byOwner = other.changes(other.owner, { kind: 'snapshot' })
+    expect(await verdictOf(() => other.judge(byOwner))).toBe('ERR_INVALID_ENTRY snapshot')
+    const unborn = other.changes(author, { kind: 'snapshot', document: OTHER })
+    expect(await verdictOf(() => other.judge(unborn))).toBe('ERR_INVALID_ENTRY snapshot')
+    // One that had not seen more than the latest covers no more.
+    other.append(other.changes(other.owner))
+    const behind = findDocument(other.state as SpaceState, DOCUMENT)?.snapshots[0]?.seenSize as number
+    const late = other.changes(author, { kind: 'snapshot', tag, seenSize: behind, seenRoot: other.rootAt(behind) })
+    expect(await verdictOf(() => other.judge(late))).toBe('ERR_INVALID_ENTRY snapshot')
+  })
+
+  it('the latest snapshots of two members stay, and one of each', async () => {
+    const { log: other, writer: author } = sameLog()
+    const third = other.admit('third', 'writer')
+    const snapshots = (): readonly number[] =>
+      (findDocument(other.state as SpaceState, DOCUMENT)?.snapshots ?? []).map(item => item.index)
+    const snapshot = (device: TestDevice): number => {
+      other.append(other.changes(device))
+      const { tag } = (other.entries.at(-1) as BuiltEntry).decoded
+      other.append(other.changes(device, { kind: 'snapshot', tag }))
+      return other.size - 1
+    }
+    const first = snapshot(author)
+    const second = snapshot(author)
+    expect(snapshots()).toEqual([second])
+    const byOwner = snapshot(other.owner)
+    expect(snapshots()).toEqual([second, byOwner])
+    const byThird = snapshot(third)
+    expect(snapshots()).toEqual([byOwner, byThird])
+    expect(first).toBeLessThan(second)
   })
 })
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
 import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
-import { actorIdOf, CONTROL_DOCUMENT, documentIdOf, idBytes } from '../../src/ids.ts'
+import { actorIdOf, CONTROL_DOCUMENT, type DocumentId, documentIdOf, idBytes } from '../../src/ids.ts'
 import {
   type ActorRecord,
   actorsOf,
@@ -12,6 +12,7 @@ import {
   decodeControlState,
   decodeDocumentRecord,
   documentsOf,
+  emptyDocument,
   encodeActorRecord,
   encodeControlState,
   encodeDocumentRecord,
@@ -23,6 +24,7 @@ import {
   stateKey,
   stateRoot,
   withActor,
+  withDocument,
 } from '../../src/verify/state.ts'
 import { bytesOf, DOCUMENT, LogBuilder, testDevice, verdictOf } from '../helpers/log-builder.ts'
 import { naiveStateRoot } from './naive-state.ts'
@@ -58,8 +60,22 @@ function definedRoot(state: SpaceState): Uint8Array {
       actors.set(toHex(key), labelled('sealog/v1/actor-record', record))
     }
     const key = sha256(labelled('sealog/v1/state-key', idBytes(document.document)))
-    const record = encodeCbor([idBytes(document.document), document.birthEpoch])
-    documents.set(toHex(key), labelled('sealog/v1/document-record', record, naiveStateRoot(actors)))
+    const writers = new Map<string, Uint8Array>()
+    for (const device of new Set([...actorsOf(document)].map(actor => actor.device))) {
+      const open = [...actorsOf(document)].filter(actor => actor.device === device && !actor.retired).length
+      const writer = labelled('sealog/v1/writer-record', encodeCbor([device, open]))
+      writers.set(toHex(sha256(labelled('sealog/v1/writer-key', encodeCbor(device)))), writer)
+    }
+    const { birthEpoch, importTag, contentEnd, snapshots } = document
+    const record = encodeCbor([
+      idBytes(document.document),
+      birthEpoch,
+      importTag === undefined ? [] : [importTag],
+      contentEnd,
+      snapshots.map(({ member, index, hash, seenSize }) => [idBytes(member), index, hash, seenSize]),
+    ])
+    const root = labelled('sealog/v1/document-record', record, naiveStateRoot(actors), naiveStateRoot(writers))
+    documents.set(toHex(key), root)
   }
   const control = sha256(labelled('sealog/v1/control-state', encodeControlState(state.control)))
   return sha256(labelled('sealog/v1/state', naiveStateRoot(documents), control))
@@ -89,7 +105,7 @@ describe('the state root (R-STATE-1)', () => {
   it('does not depend on the order in which actors came', () => {
     const records = [1, 2, 3, 4, 5].map(anActor)
     const fold = (list: readonly ActorRecord[]): SpaceState =>
-      list.reduce((state, record) => withActor(state, DOCUMENT, 0, record), initialState(STATE.control))
+      list.reduce((state, record) => put(state, DOCUMENT, 0, record), initialState(STATE.control))
     expect(stateRoot(fold(records))).toEqual(stateRoot(fold(records.toReversed())))
     expect(stateRoot(fold(records))).not.toEqual(stateRoot(fold(records.slice(1))))
   })
@@ -108,9 +124,9 @@ describe('the state root (R-STATE-1)', () => {
       { retired: true },
     ]
     const base = initialState(STATE.control)
-    const roots = changes.map(change => stateRoot(withActor(base, DOCUMENT, 0, { ...record, ...change })))
-    roots.push(stateRoot(base), stateRoot(withActor(base, SECOND, 0, record)))
-    roots.push(stateRoot(withActor(base, DOCUMENT, 1, record)))
+    const roots = changes.map(change => stateRoot(put(base, DOCUMENT, 0, { ...record, ...change })))
+    roots.push(stateRoot(base), stateRoot(put(base, SECOND, 0, record)))
+    roots.push(stateRoot(put(base, DOCUMENT, 1, record)))
     const { control } = STATE
     const others: Partial<ControlState>[] = [
       { space: bytesOf('x') },
@@ -118,6 +134,7 @@ describe('the state root (R-STATE-1)', () => {
       { relay: { ...control.relay, key: bytesOf('x') } },
       { relay: { ...control.relay, url: 'ws://x' } },
       { policy: { ...control.policy, maxBodyLength: 1 } },
+      { policy: { ...control.policy, attestations: 2 } },
       { spaceName: bytesOf('x') },
       { devices: new Map() },
       { members: new Map() },
@@ -140,12 +157,13 @@ describe('the rows of a state (R-STATE-2)', () => {
   it('give back the very same state', () => {
     let again = initialState(decodeControlState(encodeControlState(STATE.control)))
     for (const document of documentsOf(STATE)) {
-      const { birthEpoch } = decodeDocumentRecord(encodeDocumentRecord(document))
+      let read = decodeDocumentRecord(encodeDocumentRecord(document))
       for (const actor of actorsOf(document)) {
         const record = decodeActorRecord(encodeActorRecord(actor))
         expect(record).toEqual(actor)
-        again = withActor(again, document.document, birthEpoch, record)
+        read = withActor(read, record)
       }
+      again = withDocument(again, read)
     }
     expect(again.control).toEqual(STATE.control)
     expect(stateRoot(again)).toEqual(stateRoot(STATE))
@@ -163,12 +181,16 @@ describe('the rows of a state (R-STATE-2)', () => {
     const actor = decodeCbor(encodeActorRecord(anActor(1)), 1000) as Cbor[]
     expect(await verdictOf(() => decodeControlState(encodeCbor(control.slice(1))))).toBe('ERR_MALFORMED')
     expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(4, [[1]]))))).toBe('ERR_MALFORMED')
-    expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(2, [2, 1]))))).toBe('ERR_UPGRADE')
+    expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(2, [2, 1, 1]))))).toBe('ERR_UPGRADE')
     expect(await verdictOf(() => decodeActorRecord(encodeCbor(actor.with(7, 2))))).toBe('ERR_MALFORMED')
     expect(await verdictOf(() => decodeActorRecord(new Uint8Array(257)))).toBe('ERR_LIMIT')
-    expect(await verdictOf(() => decodeDocumentRecord(encodeCbor([new Uint8Array(15), 0])))).toBe('ERR_MALFORMED')
+    expect(await verdictOf(() => decodeDocumentRecord(encodeCbor([new Uint8Array(15), 0, [], 0, []])))).toBe('ERR_MALFORMED')
   })
 })
+
+function put(state: SpaceState, document: DocumentId, birthEpoch: number, actor: ActorRecord): SpaceState {
+  return withDocument(state, withActor(findDocument(state, document) ?? emptyDocument(document, birthEpoch), actor))
+}
 
 describe('the number of open actors of a device (R-ACTOR-3)', () => {
   it('is what counting gives, whenever it is asked for and whatever comes of the state', () => {
@@ -187,7 +209,7 @@ describe('the number of open actors of a device (R-ACTOR-3)', () => {
           if (goesBack) [state, older] = [older, state]
           // An actor is of one device for good.
           const record = { ...anActor(actor + 10 * device), device, retired }
-          state = withActor(state, DOCUMENT, 0, record)
+          state = put(state, DOCUMENT, 0, record)
           const document = findDocument(state, DOCUMENT) as NonNullable<ReturnType<typeof findDocument>>
           if (!asks) continue
           for (const each of [0, 1]) {
@@ -204,7 +226,7 @@ describe('the number of open actors of a device (R-ACTOR-3)', () => {
 describe('an update', () => {
   it('leaves the state before it as it was, and shares what it did not change', () => {
     const before = stateRoot(STATE)
-    const next = withActor(STATE, DOCUMENT, 0, anActor(7))
+    const next = put(STATE, DOCUMENT, 0, anActor(7))
     expect(stateRoot(STATE)).toEqual(before)
     expect(next.control).toBe(STATE.control)
     expect(findDocument(next, SECOND)).toBe(findDocument(STATE, SECOND))

@@ -90,7 +90,7 @@ export function authorGenesis(random: Random, device: TestDevice, relay: RelayNa
       member: makeMember(random),
       epoch: { commit: random(32), readCommit: random(32) },
       wrap: random(WRAP_LENGTH),
-      policy: { contentRules: 1, maxBodyLength: 16 * 1024 * 1024 },
+      policy: { contentRules: 1, maxBodyLength: 16 * 1024 * 1024, attestations: 1 },
       spaceName: random(40),
       memberName: random(40),
       deviceName: random(40),

@@ -3,10 +3,12 @@ import {
   assertChecks,
   authenticationInput,
   type Connection,
+  type DocumentId,
   decodeRelayMessage,
   emptyView,
   encodeMessage,
   idBytes,
+  keepDocuments,
   type LogView,
   MAX_FRAME_LENGTH,
   nobleVerifier,
@@ -34,6 +36,8 @@ export class TestReplica {
   view: LogView | undefined
   readonly #connection: Connection
   #nextRef = 1
+  /** Of a sparse replica. */
+  #kept: readonly DocumentId[] | undefined
   #followed = 0
 
   constructor(transport: Transport, url = 'ws://relay.test') {
@@ -82,12 +86,13 @@ export class TestReplica {
   }
 
   /** @returns the reference of the request, as all that follow */
-  open(space: SpaceId, device: TestDevice, from = 0): number {
+  open(space: SpaceId, device: TestDevice, from = 0, wants?: readonly DocumentId[]): number {
     const { name, key, challenge } = this.welcome
     const input = authenticationInput({ name, key }, challenge, space, device.signing)
     const ref = this.ref()
     const signature = signSync(device.seed, input)
-    this.send({ type: 'open', ref, space, from, device: device.signing, signature })
+    this.#kept = wants
+    this.send({ type: 'open', ref, space, from, device: device.signing, signature, wants })
     return ref
   }
 
@@ -103,7 +108,10 @@ export class TestReplica {
     return ref
   }
 
-  /** Verifies whatever has come since, as a replica does; throws what `advance` throws. */
+  /**
+   * Verifies whatever has come since, as a replica does; throws what `advance` throws. A sparse one forgets after each
+   * message what it does not keep.
+   */
   async follow(space: SpaceId): Promise<LogView> {
     let view = this.view ?? emptyView(space, { name: this.welcome.name, key: this.welcome.key }, [])
     const news = this.messages.slice(this.#followed)
@@ -112,7 +120,10 @@ export class TestReplica {
       if (message.type !== 'sync' || message.space !== space) continue
       const advanced = advance(view, message.batch)
       await assertChecks(nobleVerifier, advanced.checks)
-      view = advanced.view
+      const { state } = advanced.view
+      const kept = this.#kept
+      const forgets = kept !== undefined && state !== undefined
+      view = forgets ? { ...advanced.view, state: keepDocuments(state, kept) } : advanced.view
       this.verified.push(...advanced.entries)
     }
     this.view = view

@@ -6,11 +6,30 @@ import type { OpSegment } from './op-rules.ts'
 import { rowOf } from './op-rules.ts'
 import type { OpTable } from './op-table.ts'
 import { ACTION } from './op-table.ts'
-import type { CausalPast, KeyReference, ObjectKind, ObjectReference, OpReference, PastObject } from './rules.ts'
+import type {
+  CausalPast,
+  GuardLimits,
+  KeyReference,
+  ObjectKind,
+  ObjectReference,
+  OpReference,
+  PastObject,
+} from './rules.ts'
+import { DOCUMENT_LIMITS } from './rules.ts'
 
-/** Actor index in the low bits, counter above: below 2⁵³ for 2³¹ counters and 65,536 actors. */
-const ACTORS = 65_536
+/** Actor index in the low bits, counter above: below 2⁵³ for 2³¹ counters and 2²² actors, more than a log can name. */
+const ACTORS = 4_194_304
 const ROOT = -1
+const UNLIMITED: GuardLimits = {
+  ...DOCUMENT_LIMITS,
+  maxBytes: 2 ** 40,
+  maxInflated: 2 ** 40,
+  maxChanges: 2 ** 31 - 1,
+  maxOps: 2 ** 31 - 1,
+  maxPredecessors: 2 ** 31 - 1,
+  maxActors: ACTORS,
+  maxDependencies: 2 ** 31 - 1,
+}
 
 /** Where an op that did not insert an element stands: in which object, on which key or element. */
 interface Target {
@@ -62,8 +81,8 @@ export class CausalIndex {
   }
 
   /**
-   * The index of a saved document.
-   * @throws SealogError ERR_GUARD
+   * The index of a document that this replica saved itself: however large it has become, it has to be read.
+   * @throws SealogError ERR_GUARD for what Automerge would not write
    */
   static ofDocument(saved: Uint8Array, locate?: LocateChange): CausalIndex {
     const index = new CausalIndex(locate)
@@ -118,7 +137,7 @@ export class CausalIndex {
   }
 
   #load(saved: Uint8Array): void {
-    const { actors, heads, headIndices, changes, ops, idActor, idCounter } = readDocument(saved)
+    const { actors, heads, headIndices, changes, ops, idActor, idCounter } = readDocument(saved, UNLIMITED)
     const indices = actors.map(actor => this.#actor(actor))
     for (let i = 0; i < changes.count; i++) {
       const author = changes.actor[i] as number

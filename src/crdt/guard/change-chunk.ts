@@ -1,5 +1,6 @@
 import { compareBytes, toHex } from '../../bytes.ts'
 import { ByteReader } from './byte-reader.ts'
+import { CHUNK_TYPE, readChunk } from './chunk.ts'
 import type { Columns, InflateBudget } from './columns.ts'
 import { countRows, NULL, readColumnData, readColumnTable } from './columns.ts'
 import type { OpTable } from './op-table.ts'
@@ -77,6 +78,33 @@ export function readChangeChunk(body: Uint8Array, limits: GuardLimits): ChangeCh
   const ops = readOpTable(columns, rows, actors, 0, LAYOUT, limits)
   checkActorsUsed(ops)
   return { dependencies, actor, seq, startOp, time, message, ops, columns }
+}
+
+/** What a change says of its place in history, and the hash that commits to it. */
+export interface ChangeLink {
+  /** In hex, of the bytes as they are. */
+  readonly hash: string
+  /** In hex. */
+  readonly dependencies: readonly string[]
+  readonly actor: string
+  readonly seq: number
+}
+
+/**
+ * The places of raw changes, one chunk after the other, whatever their operations are.
+ * @throws SealogError ERR_GUARD for bytes whose hashes or places cannot be told
+ */
+export function readChangeLinks(bytes: Uint8Array, limits: GuardLimits): readonly ChangeLink[] {
+  const chunks = new ByteReader(bytes)
+  const links: ChangeLink[] = []
+  while (!chunks.done) {
+    const { type, body, hash } = readChunk(chunks)
+    if (type !== CHUNK_TYPE.change) refuse('chunk-type', 'not a change')
+    const reader = new ByteReader(body)
+    const dependencies = readHashes(reader, limits.maxDependencies, true)
+    links.push({ hash: toHex(hash), dependencies, actor: toHex(readActor(reader)), seq: reader.uint() })
+  }
+  return links
 }
 
 /** A count and as many 32-byte hashes, in hex. */

@@ -36,6 +36,8 @@ export interface DocumentChanges {
   readonly dependencyStart: Int32Array
   /** Positions of changes. */
   readonly dependency: Int32Array
+  /** Bytes that Automerge keeps with the change beside its operations. */
+  readonly extraLength: Int32Array
 }
 
 export interface InspectedDocument {
@@ -94,8 +96,9 @@ const EXTRA_LENGTH_SHIFT = 4
  * every column well-formed and as long as the others, every number in range, no denied key.
  *
  * `Automerge.load` itself rebuilds every change and compares the heads, so that a document which loads is the one its
- * heads commit to. What is not checked here is whether operations refer to what exists: a document that its author
- * made to panic Automerge on loading may still do so.
+ * heads commit to. What is not checked here is whether operations refer to what exists, and changes to what the guard
+ * takes in entries: a document that its author made to panic Automerge on loading may still do so. For a document of
+ * somebody else's, `checkDocumentChanges` judges that.
  * @throws SealogError ERR_GUARD
  */
 export function inspectDocument(bytes: Uint8Array, limits: GuardLimits = DOCUMENT_LIMITS): InspectedDocument {
@@ -153,7 +156,7 @@ function readChanges(columns: Columns, actors: readonly string[], limits: GuardL
   else if (count > 0) refuse('columns', 'time')
   const message = columns.get(CHANGE_COLUMN.message)
   if (message !== undefined) decodeTexts(message, count, limits.maxMessageBytes)
-  checkExtra(columns, count)
+  const extraLength = readExtra(columns, count)
 
   const perChange = { delta: false, nullable: false, min: 0, max: limits.maxDependencies } as const
   const dependencyCount = required(columns, CHANGE_COLUMN.dependencyCount, count, perChange, 'dependency counts')
@@ -177,16 +180,18 @@ function readChanges(columns: Columns, actors: readonly string[], limits: GuardL
       if ((maxOp[index] as number) > (maxOp[i] as number)) refuse('counter', 'behind a dependency')
     }
   }
-  return { count, actor, seq, maxOp, dependencyStart, dependency }
+  return { count, actor, seq, maxOp, dependencyStart, dependency, extraLength }
 }
 
 /** Bytes that Automerge keeps with a change for whoever wrote it: only their lengths matter. */
-function checkExtra(columns: Columns, count: number): void {
+function readExtra(columns: Columns, count: number): Int32Array {
   const format = { delta: false, nullable: false, min: 0, max: MAX_COUNTER } as const
   const meta = required(columns, CHANGE_COLUMN.extraMeta, count, format, 'extra')
+  const lengths = meta.map(each => each >>> EXTRA_LENGTH_SHIFT)
   let total = 0
-  for (const each of meta) total += each >>> EXTRA_LENGTH_SHIFT
+  for (const length of lengths) total += length
   if (total !== (columns.get(CHANGE_COLUMN.extra)?.length ?? 0)) refuse('extra', 'lengths')
+  return lengths
 }
 
 function checkDocumentOps(ops: OpTable, idActor: Int32Array, idCounter: Int32Array, changes: DocumentChanges): void {

@@ -1,0 +1,57 @@
+import type { SpaceId } from 'sealog/protocol'
+import type { Append, LogStore, StoredHead } from '../../src/log-store.ts'
+
+/** A store that can be replaced by an older copy of itself, as from a backup, while the relay is stopped. */
+export interface SetBackStore extends LogStore {
+  /** @param keepHead the latest signed head is still there, though not the entries that it is about */
+  setBack(space: SpaceId, size: number, keepHead?: boolean): Promise<void>
+}
+
+type Step = { readonly append: Append } | { readonly space: SpaceId; readonly head: StoredHead }
+
+/** @param fresh makes an empty store */
+export function setBackStore(fresh: () => LogStore): SetBackStore {
+  let current = fresh()
+  let steps: Step[] = []
+  let kept: StoredHead | undefined
+  return {
+    open: () => current.open(),
+    readIdentity: () => current.readIdentity(),
+    writeIdentity: identity => current.writeIdentity(identity),
+    async readSpace(space) {
+      const stored = await current.readSpace(space)
+      return stored && kept ? { ...stored, head: kept } : stored
+    },
+    async append(append) {
+      await current.append(append)
+      steps.push({ append })
+    },
+    async putHead(space, head) {
+      await current.putHead(space, head)
+      kept = undefined
+      steps.push({ space, head })
+    },
+    readChoice: (...args) => current.readChoice(...args),
+    putCosigned: (...args) => current.putCosigned(...args),
+    readCosigned: space => current.readCosigned(space),
+    readEntries: (...args) => current.readEntries(...args),
+    readNodes: (...args) => current.readNodes(...args),
+    readBody: (...args) => current.readBody(...args),
+    close: () => current.close(),
+    async setBack(space, size, keepHead = false) {
+      const { head } = (await current.readSpace(space)) ?? {}
+      await current.close()
+      current = fresh()
+      await current.open()
+      const past = steps
+      steps = []
+      for (const step of past) {
+        if ('append' in step && step.append.from + step.append.entries.length > size) break
+        if ('append' in step) await current.append(step.append)
+        else await current.putHead(step.space, step.head)
+        steps.push(step)
+      }
+      kept = keepHead ? head : undefined
+    },
+  }
+}

@@ -1,0 +1,225 @@
+import * as Automerge from '@automerge/automerge/slim'
+import { equalBytes } from '../bytes.ts'
+import { changeTag, openBody } from '../crypto/keyring.ts'
+import { SealogError } from '../errors.ts'
+import type { ActorId, DocumentId } from '../ids.ts'
+import { type Chain, type ProvenDocument, prependChain } from '../verify/document-proof.ts'
+import { headerContext, INLINE_BODY_LENGTH } from '../verify/entry.ts'
+import { bodyOf, type VerifiedEntry } from '../verify/log.ts'
+import type { DocumentRecord } from '../verify/state.ts'
+import type { AnyDoc } from './content.ts'
+import { type KeysOf, keysIn } from './receive.ts'
+import type { ChangeTip } from './rows.ts'
+import type { SpaceKeys } from './secrets.ts'
+import { type ProvenActor, type VerifiedSnapshot, verifySnapshot } from './snapshot.ts'
+import { type CoveredActor, decodeSnapshotPayload, type SnapshotPayload } from './snapshot-payload.ts'
+import type { SpaceChannel } from './space-channel.ts'
+
+/** A document as it came by fast-forward, checked as far as it can be without the entries that the snapshot covers. */
+export interface Adoption {
+  readonly document: DocumentId
+  readonly record: DocumentRecord
+  /** Undefined where all entries came. */
+  readonly snapshot: AdoptedSnapshot | undefined
+  /** What the snapshot does not cover, in the order of the log. */
+  readonly entries: readonly VerifiedEntry[]
+  readonly keysOf: KeysOf
+  /** Gives up the memory of one that is not used. */
+  discard(): void
+}
+
+export interface AdoptedSnapshot {
+  readonly doc: AnyDoc
+  /** With the same as one document chunk. */
+  readonly payload: SnapshotPayload
+  readonly count: number
+  /** Latest change of each actor in it. */
+  readonly tips: ReadonlyMap<ActorId, ChangeTip>
+}
+
+export interface AdoptOptions {
+  readonly channel: SpaceChannel
+  readonly keys: SpaceKeys
+  /** Which snapshot was asked for: 0 is the latest, 1 the one before, beyond them all entries. */
+  readonly snapshot: number
+}
+
+/** A snapshot that is not what the signed tags commit to: its author made it so. */
+export class SnapshotRefused extends Error {
+  readonly entry: VerifiedEntry
+  readonly error: SealogError
+
+  constructor(entry: VerifiedEntry, error: SealogError) {
+    super(error.message, { cause: error })
+    this.entry = entry
+    this.error = error
+  }
+}
+
+/**
+ * Prepares a proven document for the store (DESIGN §5.4): fetches what did not travel with it, opens the snapshot, and
+ * holds it against the tags of the proven chains (§6.2). What it does not cover comes as entries, like any others.
+ * @throws SnapshotRefused; SealogError where the relay's answers do not fit together
+ */
+export async function prepareAdoption(
+  proven: ProvenDocument,
+  record: DocumentRecord,
+  options: AdoptOptions,
+): Promise<Adoption> {
+  const { document } = record
+  const keysOf = keysIn(options.keys, proven.state)
+  const fetcher = new Fetcher(proven, document, options.channel)
+  const entry = chosenSnapshot(proven, record, options.snapshot)
+  const opened = entry && (await openSnapshot(entry, fetcher, keysOf))
+  const covered = new Map(opened?.covered.map(item => [item.actor, item]))
+  await fetcher.complete(covered)
+  const snapshot = entry && opened && checked(entry, opened, record, fetcher, keysOf)
+  const tail: VerifiedEntry[] = []
+  try {
+    for (const [actor, chain] of fetcher.chains) {
+      const after = covered.get(actor)?.seq ?? -1
+      for (const item of chain) if (item.header.seq > after) tail.push(await fetcher.withBody(item))
+    }
+  } catch (error) {
+    if (snapshot !== undefined) Automerge.free(snapshot.doc)
+    throw error
+  }
+  const entries = tail.sort((a, b) => a.index - b.index)
+  const adopted = snapshot && opened && { ...snapshot, payload: opened }
+  return {
+    document,
+    record,
+    snapshot: adopted,
+    entries,
+    keysOf,
+    discard: () => {
+      if (adopted !== undefined) Automerge.free(adopted.doc)
+    },
+  }
+}
+
+/** The chains of a document, longer where that is needed. */
+class Fetcher {
+  readonly chains: Map<ActorId, Chain>
+  readonly #proven: ProvenDocument
+  readonly #document: DocumentId
+  readonly #channel: SpaceChannel
+
+  constructor(proven: ProvenDocument, document: DocumentId, channel: SpaceChannel) {
+    this.chains = new Map(proven.chains)
+    this.#proven = proven
+    this.#document = document
+    this.#channel = channel
+  }
+
+  /** Makes every chain reach back to what the snapshot covers of it, or to its beginning. */
+  async complete(covered: ReadonlyMap<ActorId, CoveredActor>): Promise<void> {
+    for (const [actor, chain] of [...this.chains]) {
+      const from = covered.get(actor)?.seq ?? 0
+      const first = chain[0]?.header.seq ?? 0
+      if (from >= first) continue
+      const answer = await this.#channel.records({
+        type: 'get-chain',
+        document: this.#document,
+        actor,
+        from,
+        to: first - 1,
+      })
+      const whole = prependChain(this.#proven.state, chain, answer.records)
+      if (whole[0]?.header.seq !== from) throw new SealogError('ERR_PROOF', 'a chain that begins elsewhere')
+      this.chains.set(actor, whole)
+    }
+  }
+
+  /** With a body that was too long to travel along; one that the relay does not serve is left out. */
+  async withBody(entry: VerifiedEntry): Promise<VerifiedEntry> {
+    const { header, index, body } = entry
+    if (body !== undefined || header.bodyLength <= INLINE_BODY_LENGTH || !hasContent(entry)) return entry
+    return { ...entry, body: bodyOf(header, await this.#channel.body(index, header.bodyLength), index) }
+  }
+}
+
+function hasContent({ header }: VerifiedEntry): boolean {
+  return header.kind !== 'retire' && header.kind !== 'control'
+}
+
+function chosenSnapshot(proven: ProvenDocument, record: DocumentRecord, choice: number): VerifiedEntry | undefined {
+  const chosen = record.snapshots[record.snapshots.length - 1 - choice]
+  if (chosen === undefined) return undefined
+  for (const chain of proven.chains.values()) {
+    for (const entry of chain) if (equalBytes(entry.hash, chosen.hash)) return entry
+  }
+  throw new SealogError('ERR_PROOF', 'the snapshot is not among the entries of the document')
+}
+
+async function openSnapshot(entry: VerifiedEntry, fetcher: Fetcher, keysOf: KeysOf): Promise<SnapshotPayload> {
+  const { body, header, index } = await fetcher.withBody(entry)
+  if (body === undefined) throw new SealogError('ERR_BODY', `the relay withheld the snapshot in entry ${index}`)
+  return orRefused(entry, () => {
+    const { content } = keysOf(header.document, header.epoch)
+    return decodeSnapshotPayload(openBody({ key: content, body, aad: headerContext(header) }))
+  })
+}
+
+function checked(
+  entry: VerifiedEntry,
+  payload: SnapshotPayload,
+  record: DocumentRecord,
+  { chains }: Fetcher,
+  keysOf: KeysOf,
+): VerifiedSnapshot {
+  return orRefused(entry, () => {
+    const covering = new Map<ActorId, VerifiedEntry>()
+    for (const { actor, seq } of payload.covered) {
+      const last = chains.get(actor)?.find(item => item.header.seq === seq)
+      // Just as if the author had listed an entry that there is not: what is at or behind `seen` it cannot cover.
+      if (last === undefined || last.index >= entry.header.seenSize) {
+        throw new SealogError('ERR_CONTENT', 'the snapshot covers an entry that its author had not seen')
+      }
+      covering.set(actor, last)
+    }
+    const proven = [...covering].map(([actor, { header, hash }]): ProvenActor => {
+      return { actor, seq: header.seq, hash, tag: header.tag }
+    })
+    return verifySnapshot({
+      payload,
+      proven,
+      tagOf: (actor, committed) => tagAmong(covering.get(actor) as VerifiedEntry, record, keysOf, committed),
+      imported: importedIn(record, keysOf),
+    })
+  })
+}
+
+function importedIn(
+  { document, birthEpoch, importTag }: DocumentRecord,
+  keysOf: KeysOf,
+): Parameters<typeof verifySnapshot>[0]['imported'] {
+  if (importTag === undefined) return undefined
+  const { tag } = keysOf(document, birthEpoch)
+  return { tag: importTag, tagOf: commitment => changeTag(tag, commitment) }
+}
+
+/** Entries that add no change repeat a tag, which was made in the epoch of the change: any epoch so far. */
+function tagAmong(
+  { header }: VerifiedEntry,
+  { document, birthEpoch }: DocumentRecord,
+  keysOf: KeysOf,
+  committed: Uint8Array,
+): Uint8Array {
+  const own = changeTag(keysOf(document, header.epoch).tag, committed)
+  if (header.kind === 'changes' || header.kind === 'import') return own
+  for (let epoch = header.epoch; epoch >= birthEpoch; epoch--) {
+    const tag = changeTag(keysOf(document, epoch).tag, committed)
+    if (equalBytes(tag, header.tag)) return tag
+  }
+  return own
+}
+
+function orRefused<T>(entry: VerifiedEntry, open: () => T): T {
+  try {
+    return open()
+  } catch (error) {
+    if (error instanceof SealogError) throw new SnapshotRefused(entry, error)
+    throw error
+  }
+}

@@ -1,0 +1,81 @@
+import { equalBytes } from '../bytes.ts'
+import type { ActorId } from '../ids.ts'
+import { findActor } from '../verify/state.ts'
+import type { AdoptedSnapshot, Adoption } from './adopt.ts'
+import { draftEntry, draftOf, metaOf } from './document-draft.ts'
+import type { ParkedBody } from './parked-rows.ts'
+import { type ChangeTip, type DocumentMeta, emptyMeta, type FileRow, type LocalChange } from './rows.ts'
+import type { StoreRow } from './store.ts'
+
+/** What takes the place of a document's content. */
+export interface AdoptionPlan {
+  /** The saved form, then what it does not cover; to be stored from `nextFile` of before on. */
+  readonly rows: readonly FileRow[]
+  readonly parked: readonly ParkedBody[]
+  readonly meta: DocumentMeta
+  /** Own changes that the log turned out to have. */
+  readonly proven: readonly LocalChange[]
+  /**
+   * Somebody else wrote under the own actor: nothing is taken before that chain is closed, so that no edit can come
+   * twice (DESIGN §3).
+   */
+  readonly isHeldBack: boolean
+  /** The own chain is closed: own changes that the log does not hold have yet to be carried over. */
+  readonly isClosed: boolean
+  readonly puts: readonly StoreRow[]
+  readonly deletes: readonly Uint8Array[]
+}
+
+/** Entry by which a document is marked whose content waits, as a whole, for the own chain to be closed. */
+export const HELD_BACK = 0
+
+/**
+ * What becomes of a document that came by fast-forward (DESIGN §5.4): the snapshot takes the place of what was here,
+ * which it contains, and what it does not cover goes the way of all entries.
+ * @param locals own changes that were not proven here
+ */
+export function planAdoption(
+  { snapshot, entries, keysOf, record, document }: Adoption,
+  before: DocumentMeta,
+  own: ActorId | undefined,
+  locals: readonly LocalChange[],
+): Omit<AdoptionPlan, 'puts' | 'deletes'> {
+  const saved = snapshot === undefined ? [] : [savedRow(snapshot)]
+  const nextFile = before.nextFile + saved.length
+  const tips = snapshot?.tips ?? new Map<ActorId, ChangeTip>()
+  const { incarnation } = before
+  const draft = draftOf({ ...emptyMeta(document), incarnation, tips, nextFile, judged: nextFile }, locals)
+  for (const entry of entries) {
+    // Own changes need no body to be known again.
+    draftEntry(draft, entry, keysOf, entry.actor === own && entry.body === undefined)
+  }
+  const latest = own === undefined ? undefined : latestOf(own, tips, draft.files)
+  const isNews = latest !== undefined && latest.seq > ((own && before.tips.get(own)?.seq) ?? 0)
+  const isKnown = !isNews || locals.some(({ seq, hash }) => seq === latest.seq && equalBytes(hash, latest.hash))
+  const isClosed = own !== undefined && findActor(record, own)?.retired === true
+  if ((!isKnown || draft.clonedAt !== undefined) && !isClosed) {
+    const meta = { ...before, clonedAt: HELD_BACK }
+    return { rows: [], parked: [], meta, proven: [], isHeldBack: true, isClosed }
+  }
+  return {
+    rows: [...saved, ...draft.files],
+    parked: draft.parked,
+    meta: { ...metaOf(draft), clonedAt: undefined },
+    // Where the chain was closed, what is still to be said is carried over to another first.
+    proven: isNews && !isClosed ? locals.filter(change => change.seq <= latest.seq) : [],
+    isHeldBack: false,
+    isClosed,
+  }
+}
+
+function savedRow({ count, payload }: AdoptedSnapshot): FileRow {
+  return { kind: 'saved', count, index: 0, actor: undefined, chain: undefined, tip: undefined, bytes: payload.saved }
+}
+
+function latestOf(
+  actor: ActorId,
+  tips: ReadonlyMap<ActorId, ChangeTip>,
+  rows: readonly FileRow[],
+): ChangeTip | undefined {
+  return rows.findLast(row => row.actor === actor && row.tip !== undefined)?.tip ?? tips.get(actor)
+}

@@ -1,0 +1,131 @@
+import type { ActorId } from '../ids.ts'
+import type { VerifiedEntry } from '../verify/log.ts'
+import { type ParkedBody, parkedEntry, placeOf } from './parked-rows.ts'
+import { type KeysOf, type Received, receiveEntry } from './receive.ts'
+import { type ChangeTip, type DocumentMeta, entryBefore, type FileRow, type LocalChange, type Stopped } from './rows.ts'
+
+/** An entry from which on nothing of its actor is applied. */
+export interface StoppedEntry {
+  readonly entry: VerifiedEntry
+  readonly stopped: Stopped
+}
+
+/** What becomes of a document by some entries. */
+export interface Draft {
+  readonly before: DocumentMeta
+  readonly stopped: Map<ActorId, Stopped>
+  importer: ActorId | undefined
+  importing: Uint8Array | undefined
+  /** Own changes that are not proven yet. */
+  locals: readonly LocalChange[]
+  /** Own changes that this batch proves. */
+  readonly proven: LocalChange[]
+  acknowledged: ChangeTip | undefined
+  /** For the open document. */
+  readonly rows: FileRow[]
+  /** For the store. */
+  readonly files: FileRow[]
+  /** Entries of parked actors, with what is there of their bodies. */
+  readonly parked: ParkedBody[]
+  clonedAt: number | undefined
+  since: DocumentMeta['since']
+}
+
+/** @param locals own changes that are not proven yet */
+export function draftOf(before: DocumentMeta, locals: readonly LocalChange[]): Draft {
+  return {
+    before,
+    stopped: new Map(before.stopped),
+    importer: before.importer,
+    importing: before.importing,
+    locals,
+    proven: [],
+    acknowledged: undefined,
+    rows: [],
+    files: [],
+    parked: [],
+    clonedAt: before.clonedAt,
+    since: before.since,
+  }
+}
+
+/**
+ * Takes the next entry of the document in.
+ * @param own is it of the own actor?
+ * @returns the entry where its actor stops there
+ */
+export function draftEntry(draft: Draft, entry: VerifiedEntry, keysOf: KeysOf, own: boolean): readonly StoppedEntry[] {
+  const received = receiveEntry(entry, {
+    keysOf,
+    stopped: draft.stopped.get(entry.actor),
+    awaitsImport: draft.importer !== undefined && draft.importer !== entry.actor,
+    importing: draft.importing,
+    locals: own ? draft.locals : undefined,
+  })
+  record(draft, entry, received, own)
+  draft.since = sinceAfter(draft.since, entry)
+  const stopped = draft.stopped.get(entry.actor)
+  return received.outcome === 'stopped' && stopped !== undefined ? [{ entry, stopped }] : []
+}
+
+function record(draft: Draft, entry: VerifiedEntry, received: Received, own: boolean): void {
+  switch (received.outcome) {
+    case 'none':
+      return
+    case 'imported':
+      draft.importing = undefined
+      return
+    case 'behind':
+      draft.parked.push({ entry: parkedEntry(entry), body: entry.body })
+      return
+    case 'stopped':
+      park(draft, entry, received.code)
+      // Not known to be one of the own changes: somebody else may write under the own actor.
+      if (own) draft.clonedAt ??= entry.index
+      return
+    case 'own': {
+      const { tip } = received.row
+      draft.files.push(received.row)
+      if (tip === undefined) return
+      draft.proven.push(...draft.locals.filter(change => change.seq <= tip.seq))
+      draft.locals = draft.locals.filter(change => change.seq > tip.seq)
+      draft.acknowledged = tip
+      return
+    }
+    case 'cloned':
+      draft.clonedAt ??= entry.index
+      draft.files.push(received.row)
+      return
+    case 'content':
+      draft.files.push(received.row)
+      draft.rows.push(received.row)
+      return
+  }
+}
+
+function park(draft: Draft, entry: VerifiedEntry, code: string): void {
+  const { index, header, actor, body } = entry
+  const covered = entryBefore(placeOf(header))
+  draft.stopped.set(actor, { reason: 'parked', index, code, covered, needs: undefined })
+  draft.parked.push({ entry: parkedEntry(entry), body })
+  if (header.kind === 'import') draft.importer = actor
+}
+
+/** The bookkeeping after it. */
+export function metaOf(draft: Draft): DocumentMeta {
+  return {
+    ...draft.before,
+    stopped: draft.stopped,
+    importer: draft.importer,
+    importing: draft.importing,
+    nextFile: draft.before.nextFile + draft.files.length,
+    clonedAt: draft.clonedAt,
+    since: draft.since,
+  }
+}
+
+/** What a snapshot does not cover yet is little: it counts from zero. */
+function sinceAfter({ entries, bytes }: DocumentMeta['since'], { header }: VerifiedEntry): DocumentMeta['since'] {
+  if (header.kind === 'snapshot') return { entries: 0, bytes: 0 }
+  return header.kind === 'retire' ? { entries, bytes } : { entries: entries + 1, bytes: bytes + header.bodyLength }
+}

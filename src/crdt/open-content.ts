@@ -1,0 +1,41 @@
+import { SealogError } from '../errors.ts'
+import type { ActorId } from '../ids.ts'
+import { loadRows, localRow } from './content.ts'
+import { GuardedContent, type RefusedRow } from './guarded-content.ts'
+import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
+
+/** What the store has of a document. */
+export interface StoredContent {
+  /** Rows that were judged, in order: the last saved form, and what came after it. */
+  readonly judged: readonly FileRow[]
+  /** Rows that came while the document was closed, or that a crash left unjudged. */
+  readonly unjudged: readonly FileRow[]
+  /** Own changes that are not proven. */
+  readonly locals: readonly LocalChange[]
+  /** Latest change of each actor in `judged`. */
+  readonly tips: ReadonlyMap<ActorId, ChangeTip>
+}
+
+export interface OpenedContent {
+  readonly content: GuardedContent
+  /** Of `unjudged`, what is not applied. */
+  readonly refused: readonly RefusedRow[]
+  /** Latest change of each actor in what is. */
+  readonly tips: ReadonlyMap<ActorId, ChangeTip>
+}
+
+/**
+ * Opens a document from its stored rows. What was judged is trusted; the rest is judged now, and as it would have been
+ * when it came, so that every replica and every restart ends with the same document.
+ * @throws SealogError ERR_STORE_CORRUPT where rows that this replica judged or wrote itself do not load
+ */
+export function openContent(actor: ActorId, { judged, unjudged, locals, tips }: StoredContent): OpenedContent {
+  const own = locals.map(change => localRow(actor, change))
+  if (unjudged.length === 0) {
+    return { content: new GuardedContent(actor, loadRows(actor, [...judged, ...own])), refused: [], tips }
+  }
+  const content = new GuardedContent(actor, loadRows(actor, judged))
+  const taken = content.take(unjudged, tips)
+  if (content.trust(own) === undefined) throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not load')
+  return { content, refused: taken.refused, tips: taken.tips }
+}

@@ -1,0 +1,414 @@
+import type { SignatureVerifier } from '../crypto/sign.ts'
+import type { Environment } from '../environment.ts'
+import { asSealogError, hasCode, SealogError } from '../errors.ts'
+import { CONTROL_DOCUMENT, DIRECTORY_DOCUMENT, type DocumentId, type MemberId } from '../ids.ts'
+import { assertChecks } from '../verify/check.ts'
+import { verifyDocument } from '../verify/document-proof.ts'
+import type { LogView, VerifiedEntry } from '../verify/log.ts'
+import { decodeDocumentHead } from '../verify/records.ts'
+import { documentsOf, findDocument, type SpaceState } from '../verify/state.ts'
+import { keepDocuments } from '../verify/tracer.ts'
+import { type Adoption, prepareAdoption, SnapshotRefused } from './adopt.ts'
+import { Audit } from './audit.ts'
+import type { DocumentSet } from './document-set.ts'
+import type { Problems } from './problems.ts'
+import { spaceKey } from './rows.ts'
+import type { SpaceKeys } from './secrets.ts'
+import { isSkipDue, type SkipLimits, skipAhead } from './skip.ts'
+import type { RecordsAnswer, SpaceChannel } from './space-channel.ts'
+import type { StoreRow } from './store.ts'
+import { encodeTrustRow, type Vouched } from './trust.ts'
+import { documentRows, replacedViewRows } from './view-rows.ts'
+
+/** Documents that are asked for at a time: each is put together in memory. */
+const FETCHES = 2
+/** Delay before a document is asked for again that the relay did not serve, in milliseconds. */
+const RETRY = 5_000
+
+/** Which documents a replica keeps: all of the space, or those that were opened on it. */
+export type Replicate = 'all' | 'opened'
+
+export interface ReplicationOptions {
+  readonly channel: SpaceChannel
+  readonly verifier: SignatureVerifier
+  readonly environment: Environment
+  readonly documents: DocumentSet
+  readonly problems: Problems
+  readonly replicate: Replicate
+  readonly limits: SkipLimits
+  /** As stored: undefined where the replica has every document. */
+  readonly held: ReadonlySet<DocumentId> | undefined
+  readonly vouched: Vouched | undefined
+  readonly view: () => LogView
+  readonly note: () => Uint8Array | undefined
+  readonly keys: () => SpaceKeys
+  readonly self: () => { readonly member: MemberId; readonly device: number | undefined }
+  /** The secrets this replica holds are those that the log of this view commits to. */
+  readonly checkEpochs: (view: LogView) => Promise<void>
+  /** Makes rows durable, and then this view the one that counts. */
+  readonly replaceView: (view: LogView, note: Uint8Array, change: RowChange) => Promise<void>
+  readonly commit: (change: RowChange) => Promise<void>
+  /** Control entries that were skipped over, or other news. */
+  readonly onEntries: (entries: readonly VerifiedEntry[]) => void
+  /** The own chain in a document is closed: own changes have yet to be carried over. */
+  readonly onRetired: (document: DocumentId) => void
+  /** A document arrived; what is held back may go on. */
+  readonly onAdopted: () => Promise<void>
+  readonly onEvidence: (evidence: Uint8Array) => void
+  readonly onUpdate: () => void
+}
+
+export interface RowChange {
+  readonly puts: readonly StoreRow[]
+  readonly deletes: readonly Uint8Array[]
+}
+
+/**
+ * What a replica has of a space's documents, and how it gets what it lacks: by fast-forward where much was missed, and
+ * document by document where it does not have all (DESIGN §5.3, §5.4).
+ */
+export class Replication {
+  readonly #options: ReplicationOptions
+  #held: Set<DocumentId> | undefined
+  readonly #wanted = new Set<DocumentId>([DIRECTORY_DOCUMENT])
+  readonly #fetching = new Set<DocumentId>()
+  /** Documents that are here, but have parked actors whom a snapshot may release. */
+  readonly #parked = new Set<DocumentId>()
+  /** Which snapshot to ask for, of documents whose latest was wrong. */
+  readonly #snapshots = new Map<DocumentId, number>()
+  #vouched: Vouched | undefined
+  #audit: Audit | undefined
+  /** A skip did not verify: the log is replayed instead. */
+  #skipFailed = false
+  #cancelRetry: () => void = () => {}
+  #closed = false
+
+  constructor(options: ReplicationOptions) {
+    this.#options = options
+    const { held, view, replicate } = options
+    // A replica that begins with the first entry knows all that there is of these two, which is nothing.
+    const isNew = view().state === undefined && replicate === 'opened'
+    this.#held = held === undefined ? undefined : new Set(held)
+    if (isNew) this.#held = new Set([CONTROL_DOCUMENT, DIRECTORY_DOCUMENT])
+    this.#vouched = options.vouched
+  }
+
+  /** Undefined where the replica has all documents. */
+  get held(): ReadonlySet<DocumentId> | undefined {
+    return this.#held
+  }
+
+  get vouched(): Vouched | undefined {
+    return this.#vouched
+  }
+
+  /** Everything that is wanted is here. */
+  get isComplete(): boolean {
+    return this.#held === undefined || this.#missing().length === 0
+  }
+
+  isKnown(document: DocumentId): boolean {
+    return this.#held?.has(document) ?? true
+  }
+
+  /** The state without what this replica does not keep. */
+  keep(state: SpaceState): SpaceState {
+    return this.#held === undefined ? state : keepDocuments(state, this.#held)
+  }
+
+  /** Somebody opened this document, or wrote to it. */
+  want(document: DocumentId): void {
+    if (this.isKnown(document)) return
+    this.#wanted.add(document)
+    this.fetchMissing()
+  }
+
+  /** Asks for a document once more, as what came first could not be taken. */
+  refetch(document: DocumentId): void {
+    this.#held?.delete(document)
+    this.want(document)
+  }
+
+  /** Entries came in; a replica of everything wants the documents that they are about. */
+  noticed(entries: readonly VerifiedEntry[]): void {
+    for (const { header } of entries) {
+      const isOfUse = header.kind === 'snapshot' && this.isKnown(header.document) && this.#hasParked(header.document)
+      if (isOfUse) this.#parked.add(header.document)
+    }
+    if (this.#held === undefined || this.#options.replicate !== 'all') return
+    for (const { header } of entries) this.#wanted.add(header.document)
+  }
+
+  #hasParked(document: DocumentId): boolean {
+    return [...this.#options.documents.meta(document).stopped.values()].some(({ reason }) => reason === 'parked')
+  }
+
+  /** The directory lists these. */
+  listed(documents: Iterable<DocumentId>): void {
+    if (this.#held === undefined || this.#options.replicate !== 'all') return
+    for (const document of documents) this.#wanted.add(document)
+    this.fetchMissing()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancelRetry()
+    this.#audit?.stop()
+  }
+
+  /** What was on its way is lost. */
+  reset(): void {
+    this.#fetching.clear()
+  }
+
+  // -- The log as a whole -----------------------------------------------------------------------------------------
+
+  /** From where on the log is wanted: where a skip is to come first, only its end. */
+  get openFrom(): number {
+    const view = this.#options.view()
+    const isDue =
+      !this.#skipFailed && view.state === undefined && isSkipDue({ view, claimed: 0, limits: this.#options.limits })
+    return isDue ? (view.anchors.at(-1)?.size ?? 0) : view.range.size
+  }
+
+  /**
+   * Skips ahead where that is due. Whatever is wrong with it is shown, and the log is replayed instead.
+   * @param claimed size of the log that the relay speaks of
+   * @returns whether the view is another now; then the space is to be opened anew
+   */
+  async skip(claimed: number): Promise<boolean> {
+    const { channel, verifier, limits, environment, problems, self } = this.#options
+    const view = this.#options.view()
+    if (this.#skipFailed || this.#vouched !== undefined || !isSkipDue({ view, claimed, limits })) return false
+    const over = channel.guard()
+    try {
+      const skipped = await skipAhead({ channel, verifier, view, claimed, limits, ...self() })
+      if (over()) return true
+      if (skipped === undefined) {
+        this.#skipFailed = true
+        return false
+      }
+      await this.#options.checkEpochs(skipped.view)
+      const note = this.#options.note()
+      const vouched = vouchedFor(view, note, skipped.view, skipped.note, skipped.by)
+      await this.#options.documents.exclusive(() => this.#keepSkipped(skipped.view, skipped.note, vouched))
+      problems.clear('skip')
+      this.#options.onEntries(skipped.entries)
+      return true
+    } catch (error) {
+      if (over()) return true
+      const { code, message } = asSealogError(error, 'ERR_STORE', 'fast-forward failed')
+      if (code.startsWith('ERR_STORE')) throw error
+      this.#skipFailed = true
+      problems.add('skip', { code, message, since: environment.now() })
+      return false
+    }
+  }
+
+  async #keepSkipped(view: LogView, note: Uint8Array, vouched: Vouched): Promise<void> {
+    const held = new Set([CONTROL_DOCUMENT])
+    const control = view.state && findDocument(view.state, CONTROL_DOCUMENT)
+    const puts: StoreRow[] = [
+      ...replacedViewRows(view, note, held),
+      ...(control === undefined ? [] : documentRows(view.space, control)),
+      [spaceKey(view.space, 'trust'), encodeTrustRow(vouched)],
+    ]
+    await this.#options.replaceView(view, note, { puts, deletes: [] })
+    this.#vouched = vouched
+    this.#held = held
+    for (const { document } of this.#options.documents.metas()) this.#wanted.add(document)
+  }
+
+  /** Goes on with the audit of what was skipped, and with documents that are missing. */
+  resume(): void {
+    this.fetchMissing()
+    if (this.#vouched === undefined) return
+    const { channel, verifier, environment, replicate, problems, onEvidence, onUpdate } = this.#options
+    this.#audit ??= new Audit(this.#vouched, {
+      channel,
+      verifier,
+      environment,
+      keepsAll: replicate === 'all',
+      onProgress: vouched => this.#keepProgress(vouched),
+      onDone: audited => void this.#audited(audited),
+      onFault: (error, evidence) => {
+        problems.add('audit', { code: error.code, message: error.message, since: environment.now() })
+        if (evidence !== undefined) onEvidence(evidence)
+        onUpdate()
+      },
+    })
+    this.#audit.resume()
+  }
+
+  async #keepProgress(vouched: Vouched): Promise<void> {
+    const { space } = vouched.audited
+    await this.#options.commit({ puts: [[spaceKey(space, 'trust'), encodeTrustRow(vouched)]], deletes: [] })
+    this.#vouched = vouched
+  }
+
+  /** Every skipped entry was verified: nothing rests on anybody's word any more. */
+  async #audited(audited: LogView): Promise<void> {
+    const { commit, problems, environment, onUpdate } = this.#options
+    try {
+      await commit({ puts: [], deletes: [spaceKey(audited.space, 'trust')] })
+    } catch (error) {
+      const { code, message } = asSealogError(error, 'ERR_STORE', 'the store failed')
+      problems.add('audit', { code, message, since: environment.now() })
+      return
+    }
+    this.#vouched = undefined
+    this.#audit = undefined
+    problems.clear('audit')
+    if (this.#options.replicate === 'all' && audited.state !== undefined) {
+      this.listed([...documentsOf(audited.state)].map(({ document }) => document))
+    }
+    this.fetchMissing()
+    onUpdate()
+  }
+
+  // -- Documents --------------------------------------------------------------------------------------------------
+
+  #missing(): readonly DocumentId[] {
+    return [...this.#wanted].filter(document => !this.isKnown(document))
+  }
+
+  /** Asks for what is wanted and not here; a few at a time. */
+  fetchMissing(): void {
+    const { channel } = this.#options
+    if (this.#closed || !channel.isLive) return
+    const missing = this.#missing()
+    if (missing.length === 0 && this.#held !== undefined) this.#becomeFull()
+    for (const document of [...missing, ...this.#parked]) {
+      if (this.#fetching.size >= FETCHES) return
+      if (this.#fetching.has(document)) continue
+      this.#fetching.add(document)
+      const snapshot = this.#snapshots.get(document) ?? 0
+      channel.recordsInTurn(
+        { type: 'get-document', document, snapshot },
+        answer => this.#arrived(document, snapshot, answer),
+        error => this.#notServed(document, error),
+      )
+    }
+  }
+
+  async #arrived(document: DocumentId, snapshot: number, answer: RecordsAnswer): Promise<void> {
+    const { channel, verifier, documents, problems, keys } = this.#options
+    const over = channel.guard()
+    const view = this.#options.view()
+    const proven = verifyDocument(view, document, decodeDocumentHead(answer.head), answer.records)
+    await assertChecks(verifier, proven.checks)
+    let adoption: Adoption | undefined
+    try {
+      adoption = proven.record && (await prepareAdoption(proven, proven.record, { channel, keys: keys(), snapshot }))
+    } catch (error) {
+      if (!(error instanceof SnapshotRefused)) throw error
+      this.#fetching.delete(document)
+      return this.#refuseSnapshot(document, error)
+    }
+    if (over()) return adoption?.discard()
+    if (this.#parked.delete(document)) return this.#supply(document, adoption)
+    await documents.exclusive(() => this.#adopt(document, proven.state, adoption))
+    this.#fetching.delete(document)
+    this.#snapshots.delete(document)
+    problems.clear(`document/${document}`)
+    await this.#options.onAdopted()
+    this.#options.onUpdate()
+    this.fetchMissing()
+  }
+
+  /** The document is here, but for what parked actors wrote: the snapshot may have it. */
+  async #supply(document: DocumentId, adoption: Adoption | undefined): Promise<void> {
+    const { documents, onUpdate } = this.#options
+    adoption?.discard()
+    this.#fetching.delete(document)
+    this.#snapshots.delete(document)
+    if (adoption?.snapshot !== undefined) await documents.supply(document, adoption.snapshot.payload)
+    onUpdate()
+    this.fetchMissing()
+  }
+
+  async #adopt(document: DocumentId, state: SpaceState, adoption: Adoption | undefined): Promise<void> {
+    const { documents, replaceView, note } = this.#options
+    const view = this.#options.view()
+    const held = new Set(this.#held).add(document)
+    const next: LogView = { ...view, state: keepDocuments(state, held) }
+    const record = findDocument(state, document)
+    const plan = adoption && (await documents.adopting(adoption))
+    const puts = [
+      ...replacedViewRows(next, note(), held),
+      ...(record === undefined ? [] : documentRows(view.space, record)),
+      ...(plan?.puts ?? []),
+    ]
+    await replaceView(next, note() as Uint8Array, { puts, deletes: plan?.deletes ?? [] })
+    this.#held = held
+    if (adoption !== undefined && plan !== undefined) await documents.adopted(adoption, plan)
+    if (plan?.isClosed) this.#options.onRetired(document)
+  }
+
+  /** The author signed a snapshot that is not what the tags commit to: another one will do, or all entries. */
+  #refuseSnapshot(document: DocumentId, refused: SnapshotRefused): void {
+    const { environment, problems } = this.#options
+    const { entry, error } = refused
+    problems.add(`snapshot/${document}/${entry.index}`, {
+      code: error.code,
+      message: `the snapshot in entry ${entry.index} is refused: it is not what the log commits to`,
+      since: environment.now(),
+      document,
+      actor: entry.actor,
+      index: entry.index,
+    })
+    const next = (this.#snapshots.get(document) ?? 0) + 1
+    this.#snapshots.set(document, Math.min(2, next))
+    // All entries would say no more than what is here.
+    if (next > 1 && this.#parked.delete(document)) this.#snapshots.delete(document)
+    this.fetchMissing()
+  }
+
+  #notServed(document: DocumentId, { code, message }: SealogError): void {
+    const { environment, problems, onUpdate } = this.#options
+    this.#fetching.delete(document)
+    problems.add(`document/${document}`, { code, message, since: environment.now(), document })
+    this.#cancelRetry()
+    this.#cancelRetry = environment.schedule(RETRY, () => this.fetchMissing())
+    onUpdate()
+  }
+
+  /** A replica of everything that lacks nothing any more needs no tracers. */
+  #becomeFull(): void {
+    const { channel, documents, replicate, view } = this.#options
+    const { state, space } = view()
+    if (replicate !== 'all' || this.#vouched !== undefined || state === undefined || !isWhole(state)) return
+    channel.enqueue(async () => {
+      if (this.#held === undefined || this.#missing().length > 0) return
+      const deletes = [spaceKey(space, 'skeleton')]
+      await documents.exclusive(() => this.#options.commit({ puts: [], deletes }))
+      this.#held = undefined
+      channel.open()
+    })
+  }
+}
+
+function isWhole(state: SpaceState): boolean {
+  try {
+    for (const _ of documentsOf(state));
+    return true
+  } catch (error) {
+    if (hasCode(error, 'ERR_PROOF')) return false
+    throw error
+  }
+}
+
+/** The audit goes from what was verified before to the checkpoint that was skipped to. */
+function vouchedFor(
+  before: LogView,
+  note: Uint8Array | undefined,
+  after: LogView,
+  target: Uint8Array,
+  by: Vouched['by'],
+): Vouched {
+  const { size } = after.range
+  const head = after.head
+  if (head === undefined) throw new SealogError('ERR_UNEXPECTED', 'a skip without a checkpoint')
+  const anchors = [...before.anchors.filter(anchor => anchor.size < size), { size, root: head.root, note: target }]
+  return { target: { size, note: target }, by, audited: { ...before, anchors, head: undefined }, note }
+}
