@@ -1,25 +1,71 @@
 // Benchmarks by name. Each compares with something else in the same run, so that the machine does not matter.
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchChange } from './change.ts'
-import type { BenchOptions, Figure, Figures } from './measure.ts'
+import { benchFastForward } from './fast-forward.ts'
+import { type BenchOptions, type Figure, MissingInput, ratioOf } from './measure.ts'
 import { benchOpen } from './open.ts'
+import { benchProofs } from './proofs.ts'
 
-const BENCHES: Readonly<Record<string, { readonly what: string; run(options: BenchOptions): Promise<Figures> }>> = {
-  open: { what: 'opening the recorded paper from the local store, against Automerge.load', run: benchOpen },
-  change: { what: 'change() as the caller feels it, against Automerge.change', run: benchChange },
+interface Bench {
+  readonly what: string
+  /** Works on the recorded paper, so that `--edits` says how much of it. */
+  readonly hasEdits: boolean
+  run(options: BenchOptions): Promise<readonly Figure[]>
+}
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  open: {
+    what: 'opening the recorded paper from the local store, against Automerge.load',
+    hasEdits: true,
+    run: benchOpen,
+  },
+  change: { what: 'change() as the caller feels it, against Automerge.change', hasEdits: true, run: benchChange },
+  proofs: {
+    what: 'size of proofs, and time to make and to verify them, on synthetic logs',
+    hasEdits: false,
+    run: benchProofs,
+  },
+  'fast-forward': {
+    what: 'joining a space with the recorded paper, against Automerge.load and save',
+    hasEdits: true,
+    run: benchFastForward,
+  },
 }
 
 const NUMBER = new Intl.NumberFormat('en', { maximumSignificantDigits: 4 })
+const WIDTH = 58
 
 function usage(): string {
-  const lines = Object.entries(BENCHES).map(([name, { what }]) => `  ${name.padEnd(8)} ${what}`)
+  const lines = Object.entries(BENCHES).map(([name, { what }]) => `  ${name.padEnd(13)} ${what}`)
   return `npm run bench -- NAME [--json] [--edits N]\n\n${lines.join('\n')}\n`
 }
 
-function describe({ name, value, unit, atMost }: Figure): string {
-  const amount = `${NUMBER.format(value)} ${unit === 'ratio' || unit === 'edits' ? '' : unit}`
-  const verdict = atMost === undefined ? '' : `${value <= atMost ? '✓' : '✗'} at most ${atMost}`
-  return `  ${name.padEnd(40)} ${amount.padStart(16)}   ${verdict}`.trimEnd()
+function describe(figure: Figure): string {
+  const { value, unit, floor, atMost, ratioAtMost } = figure
+  const ratio = ratioOf(figure)
+  const amount = `${NUMBER.format(value)} ${unit}`.padStart(15)
+  const against = ratio === undefined ? '' : `${NUMBER.format(ratio)} ×${floor === undefined ? '' : ` ${NUMBER.format(floor)}`}`
+  const [measured, limit] = ratioAtMost === undefined ? [value, atMost] : [ratio ?? Number.NaN, ratioAtMost]
+  const unitOfLimit = ratioAtMost === undefined ? ` ${unit}` : ' ×'
+  const verdict = limit === undefined ? '' : `${measured <= limit ? '✓' : '✗'} at most ${NUMBER.format(limit)}${unitOfLimit}`
+  return `  ${figure.case.padEnd(WIDTH)} ${amount}   ${against.padEnd(18)} ${verdict}`.trimEnd()
+}
+
+function asLine(bench: string, figure: Figure): string {
+  const { case: name, value, unit, floor } = figure
+  const ratio = ratioOf(figure)
+  return JSON.stringify({ bench, case: name, value: rounded(value), unit, floor: rounded(floor), ratio: rounded(ratio) })
+}
+
+/** More digits than a measurement has would only be noise. */
+function rounded(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value.toPrecision(6))
+}
+
+function machine(): string {
+  const load = loadavg().map(value => value.toFixed(1))
+  return `${cpus().length} processors, load ${load.join(' ')}`
 }
 
 async function main(): Promise<void> {
@@ -33,18 +79,21 @@ async function main(): Promise<void> {
   const edits = values.edits === undefined ? undefined : Number(values.edits)
   if (edits !== undefined && !(Number.isSafeInteger(edits) && edits > 0))
     throw new TypeError('--edits: expected a number')
-  const figures = await bench.run({ edits, say: line => console.log(`· ${line}`) })
-  console.log(`\n${Object.values(figures).map(describe).join('\n')}`)
-  if (values.json) console.log(JSON.stringify({ bench: name, ...valuesOf(figures) }))
-}
-
-function valuesOf(figures: Figures): Record<string, number> {
-  return Object.fromEntries(Object.entries(figures).map(([key, { value }]) => [key, value]))
+  if (edits !== undefined && !bench.hasEdits) throw new TypeError(`--edits: ${name} works on none`)
+  // With --json, the lines of the figures are all there is on stdout.
+  const say = (line: string): void => (values.json ? console.error(`· ${line}`) : console.log(`· ${line}`))
+  say(machine())
+  const figures = await bench.run({ edits, say })
+  say(machine())
+  if (values.json) for (const figure of figures) console.log(asLine(name, figure))
+  else console.log(`\n${figures.map(describe).join('\n')}`)
 }
 
 try {
   await main()
 } catch (error) {
-  console.error(error instanceof TypeError ? error.message : error)
-  process.exitCode = 1
+  const isExpected = error instanceof MissingInput || error instanceof TypeError
+  // parseArgs, too, throws a TypeError for an option that it does not know.
+  console.error(isExpected ? error.message : error)
+  process.exitCode = error instanceof MissingInput ? 0 : 1
 }

@@ -1,20 +1,31 @@
-/** One measured amount, and what DESIGN §11 wants of it, where it does. */
+/** One measured amount. With `--json` it is one line; so its case is stable, and says what it is about by itself. */
 export interface Figure {
-  readonly name: string
+  readonly case: string
   readonly value: number
-  readonly unit: 'ms' | 'µs' | 'ratio' | 'bytes' | 'edits'
-  /** The budget, in the same unit. */
+  readonly unit: 'ms' | 'µs' | 'bytes' | 'edits' | 'entries'
+  /** What the value is to be held against, in the same unit and from the same run. */
+  readonly floor?: number
+  /** The value as a multiple of the floor, where that was measured pair by pair; by default of these two. */
+  readonly ratio?: number
+  /** The budget of DESIGN §11, where it has one: for the value, */
   readonly atMost?: number
+  /** or for the ratio. */
+  readonly ratioAtMost?: number
 }
-
-/** What a benchmark found out: figures under stable keys. */
-export type Figures = Readonly<Record<string, Figure>>
 
 export interface BenchOptions {
   /** Edits of the recorded history to work on, at most. */
   readonly edits: number | undefined
   /** Says what is going on. */
   readonly say: (line: string) => void
+}
+
+/** What this machine does not have, and the benchmark needs. */
+export class MissingInput extends Error {}
+
+/** @returns undefined where the figure is held against nothing */
+export function ratioOf({ value, floor, ratio }: Figure): number | undefined {
+  return ratio ?? (floor === undefined ? undefined : value / floor)
 }
 
 /** The one in the middle, or between the two in the middle. @throws RangeError where there are none */
@@ -33,17 +44,37 @@ export async function timed(task: () => unknown): Promise<number> {
 }
 
 /**
- * Runs the tasks in turns, so that whatever else the machine does meets all of them alike.
- * @returns for each task its times in milliseconds, one per round
+ * Time of one call, which is too short to be timed alone: the median of some stretches of calls, after one that does
+ * not count. Each call gets its number, so that it can have work of its own.
+ * @returns microseconds
  */
-export async function inTurns(rounds: number, tasks: readonly (() => Promise<number>)[]): Promise<readonly number[][]> {
-  const times = tasks.map((): number[] => [])
+export function microseconds(calls: number, task: (number: number) => unknown): number {
+  const stretches: number[] = []
+  for (let stretch = 0; stretch <= STRETCHES; stretch++) {
+    const start = performance.now()
+    for (let i = 0; i < calls; i++) task(i)
+    if (stretch > 0) stretches.push((1000 * (performance.now() - start)) / calls)
+  }
+  return median(stretches)
+}
+
+const STRETCHES = 5
+
+/**
+ * Runs the tasks in turns, so that whatever else the machine does meets all of them alike.
+ * @returns for each task what it returned, one per round
+ */
+export async function inTurns<T = number>(
+  rounds: number,
+  tasks: readonly (() => Promise<T>)[],
+): Promise<readonly T[][]> {
+  const results = tasks.map((): T[] => [])
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < tasks.length; turn++) {
       // Who comes first changes from round to round.
       const i = (turn + round) % tasks.length
-      times[i]?.push(await (tasks[i] as () => Promise<number>)())
+      results[i]?.push(await (tasks[i] as () => Promise<T>)())
     }
   }
-  return times
+  return results
 }

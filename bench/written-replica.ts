@@ -7,6 +7,7 @@ import { nodeStore, openReplica, type Replica, type Space, type SpaceDocument } 
 import { type RelayServer, startRelay } from 'sealog-relay'
 import { toCodeUnits } from '../examples/demo/plain-text.ts'
 import { type Edit, readTrace, sharedTracePath } from '../examples/demo/traces.ts'
+import { MissingInput } from './measure.ts'
 
 /** Keys that are typed before the disk and the network get their turn. */
 const KEYS_AT_A_TIME = 64
@@ -27,10 +28,12 @@ export interface Bench {
   remove(): void
 }
 
-/** Edits of the recorded paper, in UTF-16 code units. @throws Error where this machine does not have it */
+/** Edits of the recorded paper, in UTF-16 code units. @throws MissingInput where this machine does not have it */
 export function paperEdits(count: number | undefined): readonly Edit[] {
   const path = sharedTracePath('automerge-paper')
-  if (path === undefined) throw new Error('automerge-paper.json.gz is not there: set SEALOG_SHARED')
+  if (path === undefined) {
+    throw new MissingInput('missing: the editing history traces/automerge-paper.json.gz, under SEALOG_SHARED')
+  }
   const trace = readTrace(path)
   if (trace.kind !== 'sequential') throw new Error(`${path}: expected the history of one author`)
   return toCodeUnits(trace.edits.slice(0, count))
@@ -60,7 +63,10 @@ export async function startBench(): Promise<Bench> {
 }
 
 /** Types edits, each a change of its own, and waits until the relay has proven them all. */
-export async function typeAll({ space, note }: Bench, edits: readonly Edit[]): Promise<void> {
+export async function typeAll(
+  { space, note }: { readonly space: Space; readonly note: SpaceDocument<Text> },
+  edits: readonly Edit[],
+): Promise<void> {
   for (const [i, [position, deleted, inserted]] of edits.entries()) {
     note.change(doc => Automerge.splice(doc, ['text'], position, deleted, inserted))
     if (i % KEYS_AT_A_TIME === 0) await nextTurn()

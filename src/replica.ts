@@ -20,6 +20,7 @@ import type { SignatureVerifier } from './crypto/sign.ts'
 import { nobleSigningKey } from './crypto/sign-backend.ts'
 import type { Environment } from './environment.ts'
 import { hasCode, SealogError } from './errors.ts'
+import { type HeadChannel, HeadExchange } from './head-exchange.ts'
 import { memberIdOf, parseSpaceId, type SpaceId, spaceIdOf } from './ids.ts'
 import { RelayClient } from './relay/client.ts'
 import type { Transport } from './relay/transport.ts'
@@ -57,6 +58,8 @@ export interface ReplicaPlatform {
   readonly verifier: SignatureVerifier
   /** When fast-forward, snapshots and cosignatures are worth it. */
   readonly limits?: SyncLimits
+  /** Where replicas of this device hear each other. */
+  readonly heads?: HeadChannel
   /** Calls back when the network may be back. @returns a function that unsubscribes */
   readonly onNetworkBack?: (listener: () => void) => () => void
 }
@@ -83,12 +86,15 @@ export class Replica {
   readonly #spaces = new Map<SpaceId, Promise<Space>>()
   /** For each space that somebody joins or removes: ends when the last of them is done. */
   readonly #turns = new Map<SpaceId, Promise<unknown>>()
+  readonly #heads: HeadExchange | undefined
   #stopListening: () => void = () => {}
   #closing: Promise<void> | undefined
 
   private constructor(options: ReplicaOptions, platform: ReplicaPlatform) {
     this.#options = options
     this.#platform = platform
+    const { heads, environment } = platform
+    this.#heads = heads && new HeadExchange(heads, environment, (space, note) => this.#onHead(space, note))
   }
 
   /** @throws SealogError ERR_STORE…; TypeError */
@@ -151,7 +157,8 @@ export class Replica {
     const { replicate = 'all', staleAfter = DAY } = this.#options
     const limits = this.#platform.limits ?? DEFAULT_SYNC_LIMITS
     const onClosed = (): void => void this.#spaces.delete(id)
-    return Space.open({ id, store, client, environment, verifier, replicate, staleAfter, limits, onClosed })
+    const onHead = (space: Space): void => this.#heads?.changed(id, () => space.head)
+    return Space.open({ id, store, client, environment, verifier, replicate, staleAfter, limits, onHead, onClosed })
   }
 
   async #peek(id: SpaceId): Promise<{ secrets: SpaceSecrets; relay: PinnedRelay }> {
@@ -358,6 +365,7 @@ export class Replica {
 
   async #close(): Promise<void> {
     this.#stopListening()
+    this.#heads?.close()
     const spaces = await Promise.allSettled(this.#spaces.values())
     const results = await Promise.allSettled(
       spaces.map(result => (result.status === 'fulfilled' ? result.value.close() : undefined)),
@@ -427,6 +435,13 @@ export class Replica {
         () => {},
       )
     }
+  }
+
+  #onHead(id: SpaceId, note: Uint8Array): void {
+    void this.#spaces.get(id)?.then(
+      space => space.heard(note),
+      () => {},
+    )
   }
 
   #assertOpen(): void {

@@ -17,7 +17,7 @@ import { decodeTrustRow, type Vouched } from './crdt/trust.ts'
 import { loadView, type StoredView } from './crdt/view-rows.ts'
 import { publicKeyOf, type SignatureVerifier } from './crypto/sign.ts'
 import type { Environment } from './environment.ts'
-import { type ErrorCode, SealogError } from './errors.ts'
+import { asSealogError, type ErrorCode, SealogError } from './errors.ts'
 import { Emitter, type ListenOptions, type Unsubscribe } from './events.ts'
 import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId, idBytes, memberIdOf, type SpaceId } from './ids.ts'
 import { OpenDocuments } from './open-documents.ts'
@@ -56,6 +56,8 @@ export interface SpaceOptions {
   /** In milliseconds. */
   readonly staleAfter: number
   readonly limits: SyncLimits
+  /** There may be a new head. */
+  readonly onHead: (space: Space) => void
   readonly onClosed: (space: Space) => void
 }
 
@@ -482,6 +484,18 @@ export class Space {
 
   // -- Inside -----------------------------------------------------------------------------------------------------
 
+  /** Another replica of this device was told this by the relay. What is wrong with it is shown. */
+  heard(note: Uint8Array): void {
+    if (this.isClosed || !this.#sync.isCurrent) return
+    this.#sync.compareHead(note).then(
+      () => this.#problems.clear('head'),
+      error => {
+        const failure = asSealogError(error, 'ERR_PROOF', 'a head could not be compared')
+        if (!this.isClosed && failure.code !== 'ERR_OFFLINE') this.#problem('head', failure)
+      },
+    )
+  }
+
   /** The connection went up or down. */
   connectionChanged(client: RelayClient, cause: SealogError | undefined): void {
     if (client !== this.#options.client) return
@@ -537,6 +551,7 @@ export class Space {
       if (core?.actor === entry.actor) this.#provenIndex.set(entry.header.document, entry.index)
     }
     if (membersChanged) this.#emitter.emit('members', { space: this })
+    this.#options.onHead(this)
   }
 
   #onUpdate(): void {

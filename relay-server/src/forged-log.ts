@@ -1,17 +1,27 @@
 import {
   actorOf,
   appendLeaf,
+  appendLeaves,
   appendNodes,
   applyHeader,
   type Batch,
+  CONTROL_DOCUMENT,
   type CompactRange,
   decodeHeader,
   emptyRange,
+  encodeDocuments,
+  encodeRange,
+  encodeSkipHead,
   encodeTracer,
   type Header,
+  type LogRecord,
   type NodeAt,
   proveConsistency,
+  proveInclusion,
+  type Records,
+  rootAt,
   rootOf,
+  type Skip,
   type SpaceState,
   stateRoot,
   touchedBy,
@@ -34,6 +44,11 @@ export interface ForgedLog {
    * @param model what it said: whatever is not about the log is left as it is
    */
   batch(model: Batch, from: number, head: SignedHead, count?: number): Batch
+  /**
+   * What a relay with this log answers to a skip that leads to this head.
+   * @param state that the head is said to have; default: the one that the entries fold to
+   */
+  skip(asked: Skip, head: SignedHead, state?: SpaceState): Records
 }
 
 export function forgeLog(entries: readonly StoredEntry[]): ForgedLog {
@@ -63,7 +78,40 @@ export function forgeLog(entries: readonly StoredEntry[]): ForgedLog {
         consistency: end > 0 && end < checkpoint.size ? proveConsistency(end, checkpoint.size, nodeAt) : [],
       }
     },
+    skip: (asked, head, state = states[head.checkpoint.size]) => skipAnswer(asked, head, entries, state, nodeAt),
   }
+}
+
+/** The answer to a skip, from entries that need not be true. */
+function skipAnswer(
+  { ref, space, from, prove }: Skip,
+  { checkpoint: { size }, note }: SignedHead,
+  entries: readonly StoredEntry[],
+  state: SpaceState | undefined,
+  nodeAt: NodeAt,
+): Records {
+  const range = appendLeaves(
+    emptyRange,
+    entries.slice(0, size).map(entry => entry.hash),
+  )
+  const records: LogRecord[] = []
+  const sizes = new Set(prove.filter(each => each <= size))
+  let end = 0
+  for (const [index, { isControl, header, signature, body, seenSize }] of entries.slice(0, size).entries()) {
+    if (!isControl || index < from) continue
+    records.push({ index, header, signature, body, inclusion: proveInclusion(index, size, nodeAt) })
+    sizes.add(seenSize)
+    end = index + 1
+  }
+  const proven = [...sizes, end].filter(each => each > 0 && each < size)
+  const head = encodeSkipHead({
+    note,
+    range: encodeRange(range),
+    documents: state === undefined ? new Uint8Array(0) : encodeDocuments(state.documents, [CONTROL_DOCUMENT]),
+    controlRoot: end === 0 ? ZERO_32 : rootAt(end, nodeAt),
+    proofs: [...new Set(proven)].map(each => ({ size: each, proof: proveConsistency(each, size, nodeAt) })),
+  })
+  return { type: 'records', ref, space, head, records, more: false }
 }
 
 /** For a listener that does not know the whole state: what the entries touch of the one before them. */

@@ -32,8 +32,11 @@ export const SKIP_LIES: readonly Lie[] = [
     ['ERR_PROOF', 'ERR_INVALID_ENTRY', 'ERR_STATE_ROOT'],
     records => records.slice(1),
   ),
-  recordsLie('skip-reordered', 'the control entries are in another order', ['ERR_PROOF'], records =>
-    records.length > 1 ? records.toReversed() : undefined,
+  recordsLie(
+    'skip-reordered',
+    'the control entries are in another order',
+    ['ERR_PROOF', 'ERR_INVALID_ENTRY'],
+    records => (records.length > 1 ? records.toReversed() : undefined),
   ),
   recordsLie('skip-doubled', 'the last control entry is there twice', ['ERR_PROOF'], records => [
     ...records,

@@ -27,7 +27,7 @@ export interface Hearing extends Listener {
   /** How many entries were sent to the listener so far. */
   readonly position: number
   /** The request that the message answers; undefined for what comes unasked, and on a channel that is no more. */
-  readonly asked: ReplicaMessage | undefined
+  readonly asked: EntryRequest | undefined
 }
 
 export interface LyingConnectionOptions {
@@ -45,7 +45,8 @@ export interface LyingConnectionOptions {
 }
 
 /** What is answered with entries from anywhere in the log. */
-const REQUESTS: ReadonlySet<ReplicaMessage['type']> = new Set(['skip', 'get-document', 'get-chain', 'read'])
+type EntryRequest = Extract<ReplicaMessage, { type: 'skip' | 'get-document' | 'get-chain' | 'read' }>
+const REQUESTS: ReadonlySet<string> = new Set<EntryRequest['type']>(['skip', 'get-document', 'get-chain', 'read'])
 
 interface Channel {
   readonly device: Uint8Array
@@ -55,7 +56,7 @@ interface Channel {
   /** Leaf hashes, in hex, of what the replica pushed on this connection. */
   readonly pushed: Set<string>
   /** Requests for single entries, until they are answered, by reference. */
-  readonly asked: Map<number, ReplicaMessage>
+  readonly asked: Map<number, EntryRequest>
   position: number
   isCatchingUp: boolean
 }
@@ -103,7 +104,7 @@ export class LyingConnection {
     const channel = message && this.#channels.get(message.space)
     if (message?.type === 'push') {
       for (const { header } of message.entries) channel?.pushed.add(toHex(entryHash(header)))
-    } else if (message !== undefined && REQUESTS.has(message.type)) channel?.asked.set(message.ref, message)
+    } else if (message !== undefined && isEntryRequest(message)) channel?.asked.set(message.ref, message)
     const route = channel?.branch ?? this.#main
     route.send(frame)
   }
@@ -123,7 +124,7 @@ export class LyingConnection {
       former.send(encodeMessage({ type: 'leave', space }))
     }
     const pushed = before?.pushed ?? new Set<string>()
-    const asked = new Map<number, ReplicaMessage>()
+    const asked = new Map<number, EntryRequest>()
     this.#channels.set(space, { device, openRef: ref, branch, pushed, asked, position: from, isCatchingUp: true })
   }
 
@@ -181,6 +182,10 @@ function momentOf(channel: Channel, { ref, batch }: Sync): Moment {
     return 'catch-up'
   }
   return batch.entries.some(({ header }) => channel.pushed.has(toHex(entryHash(header)))) ? 'acknowledgement' : 'live'
+}
+
+function isEntryRequest(message: ReplicaMessage): message is EntryRequest {
+  return REQUESTS.has(message.type)
 }
 
 /** What is no request is the relay's business. */

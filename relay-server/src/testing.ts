@@ -5,7 +5,8 @@ export {
   type FaultyTransportOptions,
   faultyTransport,
 } from './faulty-transport.ts'
-export { type Lie, MOMENTS, type Moment, type Teller, type Telling } from './lie.ts'
+export { type ForgedLog, forgeLog } from './forged-log.ts'
+export { claimOf, type Lie, MOMENTS, type Moment, signNote, type Teller, type Telling } from './lie.ts'
 export { LIES } from './lies.ts'
 export { type LogStoreContractCase, logStoreContract } from './log-store-contract.ts'
 export type { LogStorePlace } from './log-store-contract-checks.ts'

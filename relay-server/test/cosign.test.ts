@@ -54,7 +54,7 @@ async function offered(
     .slice(1)
 }
 
-describe('what is kept is a note of this relay with one sound cosignature of the device that sent it', () => {
+describe('what is kept is a note of this relay with one sound cosignature of the device that sent it (R-COSIGN-2)', () => {
   const strangerKey = nobleSigningKey(generateSeed(length => new Uint8Array(length).fill(9)))
 
   async function foreign(note: Uint8Array): Promise<Uint8Array> {
@@ -115,7 +115,7 @@ describe('what is kept is a note of this relay with one sound cosignature of the
   })
 })
 
-test('a device cosigns once in a while, and again when the log has grown', async () => {
+test('a device cosigns once in a while, and again when the log has grown (R-COSIGN-4)', async () => {
   const three = await worldOfThree()
   const { world, owner, note } = three
   const shown = await cosigned(note, world.space, world.owner)
@@ -130,7 +130,7 @@ test('a device cosigns once in a while, and again when the log has grown', async
   expect(await hand(three, three.annas, await cosigned(note, world.space, three.anna))).toBeUndefined()
 })
 
-test('cosignatures of one text add up, one for each member, and what others put into the note is left out', async () => {
+test('cosignatures of one text add up, one for each member, and what others put into the note is left out (R-COSIGN-3)', async () => {
   const three = await worldOfThree()
   const { world, owner, anna, annas, ben, bens, note } = three
   const { space } = world
@@ -148,7 +148,7 @@ test('cosignatures of one text add up, one for each member, and what others put 
   expect(await offered(three, bens, 2)).toEqual([world.owner, anna].map(device => `${device.number}`))
 })
 
-test('of two texts of one size the one with more cosigners stays', async () => {
+test('of two texts of one size the one with more cosigners stays (R-COSIGN-3)', async () => {
   const three = await worldOfThree()
   const { world, owner, anna, annas, bens, note } = three
   const { space } = world

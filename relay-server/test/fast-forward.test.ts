@@ -141,7 +141,7 @@ describe('get-document', () => {
     ['memory', memoryLogStore],
     ['SQLite', () => sqliteLogStore(':memory:')],
   ])(
-    'what is answered from %s is what a replica verifies: with either snapshot, and with none',
+    'what is answered from %s is what a replica verifies: with either snapshot, and with none (R-RECORDS-2)',
     async (_name, store) => {
       const { world, reader, full } = await richWorld(store())
       const record = findDocument(full.state as never, NOTES)
@@ -336,7 +336,7 @@ describe('skip', () => {
     expect(skipped.view.state?.control.count).toBe(361)
   })
 
-  test('beyond the log or back is refused, and without a cosigned checkpoint there is none to choose', async () => {
+  test('beyond the log or back is refused, and without a cosigned checkpoint there is none to choose (R-RECORDS-3)', async () => {
     const { world, reader, full } = await richWorld()
     const { size } = full.range
     const ask = (at: number, from: number) => {

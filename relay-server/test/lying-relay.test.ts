@@ -86,6 +86,7 @@ describe('a lying relay', () => {
       says: 'nothing',
       expected: [],
       isSigned: false,
+      freezes: false,
       tell: async message => (message.type === 'sync' ? [message] : undefined),
     })
     await write(writer)

@@ -167,7 +167,7 @@ describe.each(Object.entries(STORES))('a relay over %s that was set back to an o
     expect(events).toEqual(['relay-behind', 'restore-begun', 'restored'])
   })
 
-  test('and still knows what it signed: it serves, takes and signs nothing before it has all of it again', async () => {
+  test('and still knows what it signed: it serves, takes and signs nothing before it has all of it again (R-RESTORE-3)', async () => {
     const lossy = await loss({ fresh, keepHead: true })
     const { world, lost, note, store, joined } = lossy
     for (const from of [0, LEFT, ALL]) {
@@ -192,7 +192,7 @@ describe.each(Object.entries(STORES))('a relay over %s that was set back to an o
   })
 })
 
-describe('what is given back is the very log that was signed, or nothing changes', () => {
+describe('what is given back is the very log that was signed, or nothing changes (R-RESTORE-1, R-RESTORE-2)', () => {
   const strangerKey = nobleSigningKey(generateSeed(length => new Uint8Array(length).fill(7)))
 
   async function noteBy(note: Uint8Array, space: SpaceId, relayName: string): Promise<Uint8Array> {
@@ -339,7 +339,7 @@ describe('what is given back is the very log that was signed, or nothing changes
   })
 })
 
-test('of two who give back at the same time, the second waits, and then finds nothing missing', async () => {
+test('of two who give back at the same time, the second waits, and then finds nothing missing (R-RESTORE-5)', async () => {
   const lossy = await loss()
   const { world, lost, note } = lossy
   const first = await world.connect()
@@ -352,7 +352,7 @@ test('of two who give back at the same time, the second waits, and then finds no
   expect((await readAll(lossy)).range.size).toBe(ALL)
 })
 
-test('one who begins and does not go on makes way after a while', async () => {
+test('one who begins and does not go on makes way after a while (R-RESTORE-5)', async () => {
   const lossy = await loss()
   const { world, lost, note } = lossy
   const first = await world.connect()
@@ -363,7 +363,7 @@ test('one who begins and does not go on makes way after a while', async () => {
   expect((await readAll(lossy)).range.size).toBe(ALL)
 })
 
-test('bodies that nobody has any more are not stored, and whoever asks for one learns that', async () => {
+test('bodies that nobody has any more are not stored, and whoever asks for one learns that (R-RESTORE-6)', async () => {
   const lossy = await loss()
   const { world, lost, note } = lossy
   const entries = lost.map(entry =>
@@ -447,7 +447,7 @@ describe('a relay that learns from a member what it has lost', () => {
     expect(view.head?.time).toBeGreaterThanOrEqual(time)
   })
 
-  test('a head that somebody merely claims stops nothing', async () => {
+  test('a head that somebody merely claims stops nothing (R-RESTORE-4)', async () => {
     const lossy = await loss()
     const { world } = lossy
     const member = await opened(lossy, 2 ** 53 - 1)

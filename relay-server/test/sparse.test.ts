@@ -52,7 +52,7 @@ function entriesIn(syncs: readonly Sync[]): number {
 }
 
 describe('a sparse reader', () => {
-  test('gets all headers, bodies of control entries and of what it wants, and can verify each transition', async () => {
+  test('gets all headers, bodies of control entries and of what it wants, and can verify each transition (R-SPARSE-2)', async () => {
     const world = await openWorld()
     const writer = await world.reader()
     await write(world, writer, [WANTED, OTHER, WANTED])
@@ -134,7 +134,7 @@ describe('a sparse reader', () => {
 })
 
 describe('a stretch for an audit', () => {
-  test('has headers, tracer and control bodies, and does not move the reader', async () => {
+  test('has headers, tracer and control bodies, and does not move the reader (R-AUDIT-2)', async () => {
     const world = await openWorld()
     const writer = await world.reader()
     await write(world, writer, [WANTED, OTHER, WANTED])
@@ -165,7 +165,7 @@ describe('a stretch for an audit', () => {
     expect(auditor.syncs.at(-1)).toMatchObject({ ref: 0, batch: { from: size } })
   })
 
-  test('is refused where the log has nothing there, and where the space is not open', async () => {
+  test('is refused where the log has nothing there, and where the space is not open (R-RECORDS-3)', async () => {
     const world = await openWorld()
     const replica = await world.reader()
     const stranger = await world.connect()
@@ -198,7 +198,7 @@ describe('snapshots', () => {
     return index
   }
 
-  test('do not travel in syncs, and are kept of two members only', async () => {
+  test('do not travel in syncs, and are kept of two members only (R-SYNC-3)', async () => {
     const world = await openWorld()
     const writer = await world.reader()
     const devices = [world.owner, await admit(world, writer), await admit(world, writer)]

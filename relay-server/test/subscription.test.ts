@@ -82,7 +82,7 @@ async function tick(): Promise<void> {
 }
 
 describe('an answer of frames of its own', () => {
-  test('comes when the reader is level, and nothing of the log comes between its frames', async () => {
+  test('comes when the reader is level, and nothing of the log comes between its frames (R-RECORDS-1)', async () => {
     const { subscription, sent, grow } = subscribed()
     let proceed = () => {}
     const positions: number[] = []
@@ -169,7 +169,7 @@ describe('an answer of frames of its own', () => {
 })
 
 describe('what a sparse reader wants', () => {
-  test('grows with what it asks for, from behind the answer on', async () => {
+  test('grows with what it asks for, from behind the answer on (R-SPARSE-3)', async () => {
     const { subscription, wanted, grow } = subscribed([])
     subscription.start()
     await tick()

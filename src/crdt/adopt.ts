@@ -84,7 +84,13 @@ export async function prepareAdoption(
     if (snapshot !== undefined) Automerge.free(snapshot.doc)
     throw error
   }
-  const entries = tail.sort((a, b) => a.index - b.index)
+  // Places are the relay's word; that an import comes before all else is the log's.
+  const isLater = ({ header }: VerifiedEntry): number => (header.kind === 'import' ? 0 : 1)
+  const entries = tail.sort((a, b) => isLater(a) - isLater(b) || a.index - b.index)
+  if (new Set(entries.map(({ index }) => index)).size !== entries.length) {
+    if (snapshot !== undefined) Automerge.free(snapshot.doc)
+    throw new SealogError('ERR_PROOF', 'two entries in one place')
+  }
   const adopted = snapshot && opened && { ...snapshot, payload: opened }
   return {
     document,

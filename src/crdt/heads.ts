@@ -3,24 +3,34 @@ import type { SignatureVerifier } from '../crypto/sign.ts'
 import { SealogError } from '../errors.ts'
 import { originOf, parseNote, relaySignature } from '../verify/checkpoint.ts'
 import { rootOf } from '../verify/compact-range.ts'
+import { convictByProof } from '../verify/convict.ts'
 import type { Anchor, LogView } from '../verify/log.ts'
 import { prefixesOf } from '../verify/prefixes.ts'
 import { decodeSkipHead } from '../verify/records.ts'
 import type { SpaceChannel } from './space-channel.ts'
 
+/** What comes of a head that somebody else was shown; nothing where it is how this log began, or this very log. */
+export interface Compared {
+  readonly anchor?: Anchor
+  readonly evidence?: Uint8Array
+}
+
 /**
  * Holds a head that somebody else was shown against the own view: it must be how this log began, this very log, or
  * what it will grow into.
- * @returns an anchor for a head that is ahead: entries must lead there
+ * @param own the relay's note of exactly this view, where there is one
+ * @returns an anchor for a head that is ahead: entries must lead there; or evidence, where what the relay says now
+ * shows that the log of the view does not go on from the one of that head
  * @throws SealogError ERR_CHECKPOINT, ERR_CHECKPOINT_SIGNATURE where the relay did not sign it for this space;
  * ERR_PROOF where the relay does not prove that it belongs to this log; ERR_OFFLINE where it could not be asked
  */
 export async function compareHead(
   bytes: Uint8Array,
   view: LogView,
+  own: Uint8Array | undefined,
   channel: SpaceChannel,
   verifier: SignatureVerifier,
-): Promise<Anchor | undefined> {
+): Promise<Compared> {
   const note = parseNote(bytes)
   const { checkpoint } = note
   const signature = relaySignature(note, { name: originOf(view.relay.name, view.space), publicKey: view.relay.key })
@@ -28,14 +38,21 @@ export async function compareHead(
     throw new SealogError('ERR_CHECKPOINT_SIGNATURE', 'the relay did not sign this head')
   }
   const { size, root } = checkpoint
-  const own = rootOf(view.range)
-  if (size > view.range.size) return { size, root, note: bytes }
+  const ownRoot = rootOf(view.range)
+  if (size > view.range.size) return { anchor: { size, root, note: bytes } }
   // What differs at the same size is for the witness to show.
-  if (size === view.range.size || size === 0) return undefined
+  if (size === view.range.size || size === 0) return {}
   const at = view.range.size
   const answer = await channel.records({ type: 'skip', at, from: at, attestations: 0, prove: [size] })
   const { proofs } = decodeSkipHead(answer.head)
-  if (equalBytes(own, root)) throw new SealogError('ERR_PROOF', 'one root for two sizes')
-  prefixesOf(at, own, proofs).assertPrefix(size, root)
-  return undefined
+  try {
+    if (equalBytes(ownRoot, root)) throw new SealogError('ERR_PROOF', 'one root for two sizes')
+    prefixesOf(at, ownRoot, proofs).assertPrefix(size, root)
+    return {}
+  } catch (error) {
+    const proof = proofs.find(item => item.size === size)?.proof
+    const evidence = own && proof && convictByProof(view, bytes, own, proof)
+    if (evidence === undefined) throw error
+    return { evidence }
+  }
 }

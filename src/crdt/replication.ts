@@ -1,18 +1,19 @@
+import { toHex } from '../bytes.ts'
 import type { SignatureVerifier } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, hasCode, SealogError } from '../errors.ts'
-import { CONTROL_DOCUMENT, DIRECTORY_DOCUMENT, type DocumentId, type MemberId } from '../ids.ts'
+import { type ActorId, CONTROL_DOCUMENT, DIRECTORY_DOCUMENT, type DocumentId, type MemberId } from '../ids.ts'
 import { assertChecks } from '../verify/check.ts'
-import { verifyDocument } from '../verify/document-proof.ts'
+import { type ProvenDocument, verifyDocument } from '../verify/document-proof.ts'
 import type { LogView, VerifiedEntry } from '../verify/log.ts'
 import { decodeDocumentHead } from '../verify/records.ts'
-import { documentsOf, findDocument, type SpaceState } from '../verify/state.ts'
+import { documentsOf, findDocument, knownDocument, type SpaceState } from '../verify/state.ts'
 import { keepDocuments } from '../verify/tracer.ts'
 import { type Adoption, prepareAdoption, SnapshotRefused } from './adopt.ts'
 import { Audit } from './audit.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { Problems } from './problems.ts'
-import { spaceKey } from './rows.ts'
+import { type Stopped, spaceKey } from './rows.ts'
 import type { SpaceKeys } from './secrets.ts'
 import { isSkipDue, type SkipLimits, skipAhead } from './skip.ts'
 import type { RecordsAnswer, SpaceChannel } from './space-channel.ts'
@@ -58,6 +59,13 @@ export interface ReplicationOptions {
   readonly onUpdate: () => void
 }
 
+/** A document as the relay served it. */
+interface Prepared {
+  readonly proven: ProvenDocument
+  /** Undefined where the log has nothing of it. */
+  readonly adoption: Adoption | undefined
+}
+
 export interface RowChange {
   readonly puts: readonly StoreRow[]
   readonly deletes: readonly Uint8Array[]
@@ -71,9 +79,10 @@ export class Replication {
   readonly #options: ReplicationOptions
   #held: Set<DocumentId> | undefined
   readonly #wanted = new Set<DocumentId>([DIRECTORY_DOCUMENT])
-  readonly #fetching = new Set<DocumentId>()
-  /** Documents that are here, but have parked actors whom a snapshot may release. */
-  readonly #parked = new Set<DocumentId>()
+  /** With the snapshot that was asked for what parked actors wrote, where the document is here otherwise. */
+  readonly #fetching = new Map<DocumentId, string | undefined>()
+  /** Leaf hashes, in hex, of snapshots that were asked for what parked actors wrote. */
+  readonly #tried = new Set<string>()
   /** Which snapshot to ask for, of documents whose latest was wrong. */
   readonly #snapshots = new Map<DocumentId, number>()
   #vouched: Vouched | undefined
@@ -131,16 +140,8 @@ export class Replication {
 
   /** Entries came in; a replica of everything wants the documents that they are about. */
   noticed(entries: readonly VerifiedEntry[]): void {
-    for (const { header } of entries) {
-      const isOfUse = header.kind === 'snapshot' && this.isKnown(header.document) && this.#hasParked(header.document)
-      if (isOfUse) this.#parked.add(header.document)
-    }
     if (this.#held === undefined || this.#options.replicate !== 'all') return
     for (const { header } of entries) this.#wanted.add(header.document)
-  }
-
-  #hasParked(document: DocumentId): boolean {
-    return [...this.#options.documents.meta(document).stopped.values()].some(({ reason }) => reason === 'parked')
   }
 
   /** The directory lists these. */
@@ -158,6 +159,7 @@ export class Replication {
 
   /** What was on its way is lost. */
   reset(): void {
+    for (const hash of this.#fetching.values()) if (hash !== undefined) this.#tried.delete(hash)
     this.#fetching.clear()
   }
 
@@ -278,53 +280,94 @@ export class Replication {
     if (this.#closed || !channel.isLive) return
     const missing = this.#missing()
     if (missing.length === 0 && this.#held !== undefined) this.#becomeFull()
-    for (const document of [...missing, ...this.#parked]) {
-      if (this.#fetching.size >= FETCHES) return
-      if (this.#fetching.has(document)) continue
-      this.#fetching.add(document)
-      const snapshot = this.#snapshots.get(document) ?? 0
-      channel.recordsInTurn(
-        { type: 'get-document', document, snapshot },
-        answer => this.#arrived(document, snapshot, answer),
-        error => this.#notServed(document, error),
-      )
+    for (const document of missing) this.#fetch(document, this.#snapshots.get(document) ?? 0)
+    for (const { document, stopped } of this.#options.documents.metas()) {
+      const helpful = this.isKnown(document) ? this.#helpful(document, stopped) : undefined
+      if (helpful !== undefined) this.#fetch(document, helpful.choice, helpful.hash)
     }
   }
 
-  async #arrived(document: DocumentId, snapshot: number, answer: RecordsAnswer): Promise<void> {
-    const { channel, verifier, documents, problems, keys } = this.#options
-    const over = channel.guard()
-    const view = this.#options.view()
-    const proven = verifyDocument(view, document, decodeDocumentHead(answer.head), answer.records)
-    await assertChecks(verifier, proven.checks)
-    let adoption: Adoption | undefined
-    try {
-      adoption = proven.record && (await prepareAdoption(proven, proven.record, { channel, keys: keys(), snapshot }))
-    } catch (error) {
-      if (!(error instanceof SnapshotRefused)) throw error
-      this.#fetching.delete(document)
-      return this.#refuseSnapshot(document, error)
+  /** @param hash of the snapshot in hex, where the document is here, but for what parked actors wrote */
+  #fetch(document: DocumentId, snapshot: number, hash?: string): void {
+    if (this.#fetching.size >= FETCHES || this.#fetching.has(document)) return
+    this.#fetching.set(document, hash)
+    if (hash !== undefined) this.#tried.add(hash)
+    this.#options.channel.recordsInTurn(
+      { type: 'get-document', document, snapshot },
+      answer => this.#arrived(document, snapshot, answer, hash),
+      error => this.#notServed(document, error, hash),
+    )
+  }
+
+  /** A snapshot that may have what actors wrote who are parked here, and was not asked for it: the latest first. */
+  #helpful(
+    document: DocumentId,
+    stopped: ReadonlyMap<ActorId, Stopped>,
+  ): { readonly choice: number; readonly hash: string } | undefined {
+    let first = Number.POSITIVE_INFINITY
+    for (const { reason, index } of stopped.values()) if (reason === 'parked') first = Math.min(first, index)
+    if (first === Number.POSITIVE_INFINITY) return undefined
+    const snapshots = knownDocument(this.#options.view().state, document)?.snapshots ?? []
+    for (const [choice, { hash, seenSize }] of snapshots.toReversed().entries()) {
+      if (seenSize > first && !this.#tried.has(toHex(hash))) return { choice, hash: toHex(hash) }
     }
-    if (over()) return adoption?.discard()
-    if (this.#parked.delete(document)) return this.#supply(document, adoption)
+    return undefined
+  }
+
+  async #arrived(
+    document: DocumentId,
+    snapshot: number,
+    answer: RecordsAnswer,
+    hash: string | undefined,
+  ): Promise<void> {
+    const { channel, problems, onUpdate } = this.#options
+    const over = channel.guard()
+    try {
+      const prepared = await this.#prepare(document, snapshot, answer)
+      if (over()) return prepared.adoption?.discard()
+      if (hash === undefined) await this.#adoptInTurn(document, snapshot, prepared)
+      else await this.#supply(document, prepared)
+      problems.clear(`document/${document}`)
+    } catch (error) {
+      if (error instanceof SnapshotRefused) this.#refuseSnapshot(document, error)
+      else if (hash === undefined || !(error instanceof SealogError) || error.code.startsWith('ERR_STORE')) throw error
+      else return this.#notServed(document, error, hash)
+      if (hash === undefined) this.#snapshots.set(document, Math.min(2, snapshot + 1))
+    } finally {
+      this.#fetching.delete(document)
+    }
+    onUpdate()
+    this.fetchMissing()
+  }
+
+  /** @throws SnapshotRefused; SealogError where the relay's answers do not fit together */
+  async #prepare(document: DocumentId, snapshot: number, answer: RecordsAnswer): Promise<Prepared> {
+    const { channel, verifier, keys, view } = this.#options
+    const proven = verifyDocument(view(), document, decodeDocumentHead(answer.head), answer.records)
+    await assertChecks(verifier, proven.checks)
+    const { record } = proven
+    return { proven, adoption: record && (await prepareAdoption(proven, record, { channel, keys: keys(), snapshot })) }
+  }
+
+  /** What parked actors wrote may be in the snapshot; where that contradicts what they wrote before, they stay parked. */
+  async #supply(document: DocumentId, { adoption }: Prepared): Promise<void> {
+    adoption?.discard()
+    if (adoption?.snapshot === undefined) return
+    try {
+      await this.#options.documents.supply(document, adoption.snapshot.payload)
+    } catch (error) {
+      if (!hasCode(error, 'ERR_CONTENT')) throw error
+    }
+  }
+
+  async #adoptInTurn(document: DocumentId, snapshot: number, { proven, adoption }: Prepared): Promise<void> {
+    const { documents, onAdopted } = this.#options
     await documents.exclusive(() => this.#adopt(document, proven.state, adoption))
     this.#fetching.delete(document)
     this.#snapshots.delete(document)
-    problems.clear(`document/${document}`)
-    await this.#options.onAdopted()
-    this.#options.onUpdate()
-    this.fetchMissing()
-  }
-
-  /** The document is here, but for what parked actors wrote: the snapshot may have it. */
-  async #supply(document: DocumentId, adoption: Adoption | undefined): Promise<void> {
-    const { documents, onUpdate } = this.#options
-    adoption?.discard()
-    this.#fetching.delete(document)
-    this.#snapshots.delete(document)
-    if (adoption?.snapshot !== undefined) await documents.supply(document, adoption.snapshot.payload)
-    onUpdate()
-    this.fetchMissing()
+    const used = adoption?.snapshot && proven.record?.snapshots.at(-1 - snapshot)
+    if (used !== undefined) this.#tried.add(toHex(used.hash))
+    await onAdopted()
   }
 
   async #adopt(document: DocumentId, state: SpaceState, adoption: Adoption | undefined): Promise<void> {
@@ -357,16 +400,12 @@ export class Replication {
       actor: entry.actor,
       index: entry.index,
     })
-    const next = (this.#snapshots.get(document) ?? 0) + 1
-    this.#snapshots.set(document, Math.min(2, next))
-    // All entries would say no more than what is here.
-    if (next > 1 && this.#parked.delete(document)) this.#snapshots.delete(document)
-    this.fetchMissing()
   }
 
-  #notServed(document: DocumentId, { code, message }: SealogError): void {
+  #notServed(document: DocumentId, { code, message }: SealogError, hash: string | undefined): void {
     const { environment, problems, onUpdate } = this.#options
     this.#fetching.delete(document)
+    if (hash !== undefined) this.#tried.delete(hash)
     problems.add(`document/${document}`, { code, message, since: environment.now(), document })
     this.#cancelRetry()
     this.#cancelRetry = environment.schedule(RETRY, () => this.fetchMissing())

@@ -21,6 +21,8 @@ const HEARTBEAT = 25_000
 const HEARTBEAT_TIMEOUT = 15_000
 /** Longest answer in `records`, in bytes: it is put together in memory. */
 const MAX_ANSWER: number = 512 * 1024 * 1024
+/** Most parts of one, as parts without anything in them take memory, too: an honest one fills its frames. */
+const MAX_ANSWER_PARTS = 4096
 /** Stands for no request; never in a message. */
 const NO_REF = -1
 
@@ -391,9 +393,10 @@ export class SpaceChannel {
     if (answer === undefined) return
     answer.parts.push(message)
     answer.bytes += lengthOf(message)
-    if (answer.bytes > MAX_ANSWER) {
+    if (answer.bytes > MAX_ANSWER || answer.parts.length > MAX_ANSWER_PARTS) {
       this.#answers.delete(message.ref)
-      return answer.reject(new SealogError('ERR_LIMIT', `an answer of ${answer.bytes} bytes`))
+      const { length } = answer.parts
+      return answer.reject(new SealogError('ERR_LIMIT', `an answer of ${answer.bytes} bytes in ${length} parts`))
     }
     if (message.more) return
     this.#answers.delete(message.ref)

@@ -548,11 +548,13 @@ export class SpaceSync {
    * does not show that the two are one log; ERR_FROZEN where it contradicted itself
    */
   async compareHead(note: Uint8Array): Promise<void> {
-    const anchor = await compareHead(bareNote(note, this.#view), this.#view, this.#channel, this.#options.verifier)
-    this.#witness.heard(note)
-    const evidence = this.#witness.suspect(undefined)
+    const head = bareNote(note, this.#view)
+    const compared = await compareHead(head, this.#view, this.#note, this.#channel, this.#options.verifier)
+    this.#witness.heard(head)
+    const evidence = compared.evidence ?? this.#witness.suspect(undefined)
     if (evidence !== undefined) await this.#freeze(evidence)
     if (this.#evidence !== undefined) throw new SealogError('ERR_FROZEN', 'the relay signed two logs')
+    const { anchor } = compared
     if (anchor === undefined) return
     await this.#options.documents.exclusive(async () => {
       const known = this.#view.anchors.some(({ size }) => size === anchor.size)

@@ -2,13 +2,8 @@ import type { Environment } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
 import { type PinnedRelay, sameRelay } from '../verify/log.ts'
-import {
-  decodeRelayMessage,
-  encodeMessage,
-  PROTOCOL_VERSION,
-  type RelayMessage,
-  type ReplicaMessage,
-} from './messages.ts'
+import { decodeRelayMessage, encodeMessage } from './message-codec.ts'
+import { PROTOCOL_VERSION, type RelayMessage, type ReplicaMessage } from './messages.ts'
 import type { Connection, Transport } from './transport.ts'
 
 /** Back-off between attempts to connect: doubles from the first to the last of these, in milliseconds, jittered. */

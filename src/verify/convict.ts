@@ -52,6 +52,25 @@ export function convict(suspicion: Suspicion): Uint8Array | undefined {
   return undefined
 }
 
+/**
+ * The same where the relay proved that its log goes on from a smaller size, but from another root there than the one
+ * that it signed for that size: the proof is bound to the larger note, so it shows what that log had.
+ * @param proof consistency proof (RFC 6962 §2.1.2) between the sizes of the two notes, as the relay sent it
+ */
+export function convictByProof(
+  accused: Accused,
+  smaller: Uint8Array,
+  larger: Uint8Array,
+  proof: readonly Uint8Array[],
+): Uint8Array | undefined {
+  const evidence = readOr(undefined, () => {
+    const [a, b] = [parseNote(smaller).checkpoint, parseNote(larger).checkpoint]
+    const root = rootInProof(a.size, b, proof)
+    return root && inconsistencyEvidence(accused, { smaller, larger, root, proof })
+  })
+  return evidence !== undefined && judgeEvidence(evidence).verdict === 'holds' ? evidence : undefined
+}
+
 /** The small ones first. Nothing here is a verdict, so anything that cannot be read is left out. */
 function* candidates({ view, notes, batches }: Suspicion): Generator<Uint8Array> {
   // All parts of a catch-up mostly come with one note.

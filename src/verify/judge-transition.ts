@@ -1,6 +1,6 @@
 import { equalBytes } from '../bytes.ts'
 import { hasCode, SealogError } from '../errors.ts'
-import { spaceIdOf } from '../ids.ts'
+import { idBytes, spaceIdOf } from '../ids.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { appendLeaf, type CompactRange, emptyRange, rootOf } from './compact-range.ts'
 import { decodeHeader, entryHash } from './entry.ts'
@@ -48,8 +48,9 @@ export function judgeTransition(evidence: Evidence, claim: TransitionClaim, cour
   if ('verdict' in log) return log
   return (
     findContradictedAnchor(anchors, log.roots) ??
-    findFalseSeen(claim, log.roots) ??
     findForeignGenesis(evidence, log.bound) ??
+    findForeignEntry(evidence, claim) ??
+    findFalseSeen(claim, log.roots) ??
     replay(evidence, start, log.bound, court)
   )
 }
@@ -180,6 +181,18 @@ function findForeignGenesis({ space }: Evidence, [first]: readonly Bound[]): Fin
   const genesis = first?.range.size === 0 ? first.batch.entries[0] : undefined
   if (genesis === undefined || spaceIdOf(entryHash(genesis.header)) === space) return undefined
   return { verdict: 'holds', reason: 'entry 0 is not the genesis of this space' }
+}
+
+/** Every other entry names its space (protocol.md R-SPACE-1), whatever its author had seen of some other log. */
+function findForeignEntry({ space }: Evidence, { batches }: TransitionClaim): Finding | undefined {
+  for (const { from, entries } of batches) {
+    for (const [offset, entry] of entries.entries()) {
+      const index = from + offset
+      if (index === 0 || equalBytes(decodeHeader(entry.header).space, idBytes(space))) continue
+      return { verdict: 'holds', reason: `the log has an entry ${index} ${REFUSALS.space}` }
+    }
+  }
+  return undefined
 }
 
 /** The one path by which a log is judged, with the head left out: what notes say of each other is judged elsewhere. */

@@ -7,13 +7,8 @@ import { decodeChangesPayload, encodeChangesPayload } from '../../src/crdt/paylo
 import { decodeSecrets, encodeSecrets } from '../../src/crdt/secrets.ts'
 import { SealogError } from '../../src/errors.ts'
 import { memberIdOf } from '../../src/ids.ts'
-import {
-  decodeRelayMessage,
-  decodeReplicaMessage,
-  encodeMessage,
-  type RelayMessage,
-  type ReplicaMessage,
-} from '../../src/relay/messages.ts'
+import { decodeRelayMessage, decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
+import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import { encodeNote, parseNote } from '../../src/verify/checkpoint.ts'
 import { appendLeaves, decodeRange, emptyRange, encodeRange } from '../../src/verify/compact-range.ts'
 import { decodeControlBody, encodeControlBody } from '../../src/verify/control.ts'

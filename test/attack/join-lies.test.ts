@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { decodeInviteLink, encodeInviteLink } from '../../src/crdt/invite-link.ts'
-import { loadView } from '../../src/crdt/view-rows.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
+import { loadView } from '../../src/crdt/view-rows.ts'
 import { wrapSecret } from '../../src/crypto/wrap.ts'
 import { idBytes } from '../../src/ids.ts'
 import type { BodyPart } from '../../src/relay/messages.ts'

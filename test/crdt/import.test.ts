@@ -48,7 +48,7 @@ const importerOptions = (payload: Uint8Array) => {
 const faultOfImport = (payload: Uint8Array): string => faultOf(() => verifyImport(importerOptions(payload)))
 
 describe('an import', () => {
-  it('is the foreign document, under a commitment to its heads and number of changes', () => {
+  it('is the foreign document, under a commitment to its heads and number of changes (R-IMPORT-2)', () => {
     const { doc, saved, summary, actors } = verifyImport({ ...importerOptions(built.payload), actor: BOB })
     expect(Automerge.getHeads(doc)).toEqual(Automerge.getHeads(foreign))
     expect(Automerge.getActorId(doc)).toBe(BOB)
@@ -84,7 +84,7 @@ describe('an import', () => {
       expect(faultOfBytes(flipped(saved, bit))).toMatch(/^ERR_GUARD /)
   })
 
-  it('is refused where its tag is of something else', () => {
+  it('is refused where its tag is of something else (R-IMPORT-3)', () => {
     const other = buildImport(Automerge.save(set(foreign, SHORT, 'more', 1)))
     expect(faultOfImport(other.payload)).toBe('ERR_TAG import-tag')
     const miscounted = importCommitment({ ...built.summary, count: 5 })

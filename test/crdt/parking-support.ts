@@ -1,6 +1,7 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { concat, fromHex } from '../../src/bytes.ts'
 import { absorb } from '../../src/crdt/absorb.ts'
+import type { Adoption } from '../../src/crdt/adopt.ts'
 import { type AnyDoc, emptyDoc } from '../../src/crdt/content.ts'
 import { DocumentSet } from '../../src/crdt/document-set.ts'
 import { type ChangesPayload, encodeChangesPayload } from '../../src/crdt/payload.ts'
@@ -184,6 +185,15 @@ export class Reader {
       for (const { entry, stopped } of absorbed.stopped) this.problems.set(entry.actor, stopped)
       for (const [document, update] of absorbed.updates) this.set.applied(document, update)
       await this.set.settle()
+    })
+  }
+
+  /** What a space does with a document that came by fast-forward. */
+  async adopt(adoption: Adoption): Promise<void> {
+    await this.set.exclusive(async () => {
+      const plan = await this.set.adopting(adoption)
+      await this.#store.commit({ puts: plan.puts, deletes: plan.deletes })
+      await this.set.adopted(adoption, plan)
     })
   }
 

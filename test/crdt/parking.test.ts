@@ -260,7 +260,7 @@ describe('a document that begins with an import (R-PARK-5)', () => {
     return { start, carl: first, bob: posing, heads: Automerge.getHeads(carl.doc) }
   }
 
-  it('nobody else is judged before it is there, and its actors never write entries', async () => {
+  it('nobody else is judged before it is there, and its actors never write entries (R-IMPORT-4)', async () => {
     const { start, carl, bob, heads } = begun()
     const outcome = { heads, stopped: [[bob.actor, 'refused', 2, 'ERR_CONTENT']], missing: [] }
     const early = await openReader()

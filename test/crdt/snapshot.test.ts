@@ -151,7 +151,7 @@ describe('building a snapshot', () => {
 })
 
 describe('a snapshot is refused', () => {
-  it('with an extra change by somebody else', () => {
+  it('with an extra change by somebody else (R-SNAPSHOT-7)', () => {
     const more = set(doc, MALLORY, 'smuggled', 1)
     expect(faultOfDoc(more)).toBe('ERR_CONTENT change-of-nobody')
     const listed = [...payload.covered, { ...(payload.covered[0] as CoveredActor), actor: MALLORY }]
@@ -177,7 +177,7 @@ describe('a snapshot is refused', () => {
     }
   })
 
-  it('with a queued change', () => {
+  it('with a queued change (R-SNAPSHOT-5)', () => {
     const later = set(set(doc, BOB, 'one', 1), BOB, 'two', 2)
     const change = Automerge.getLastLocalChange(later) as Uint8Array
     const queued = Automerge.loadIncremental(Automerge.clone(doc), change)
@@ -185,7 +185,7 @@ describe('a snapshot is refused', () => {
     expect(faultOfDoc(queued)).toBe('ERR_GUARD trailing-bytes')
   })
 
-  it('with a second chunk, before or behind', () => {
+  it('with a second chunk, before or behind (R-SNAPSHOT-5)', () => {
     const more = Automerge.getLastLocalChange(set(doc, BOB, 'more', 1)) as Uint8Array
     const { saved } = payload
     expect(faultOf(() => verify({ saved: concat(saved, more) }))).toBe('ERR_GUARD trailing-bytes')
@@ -227,7 +227,7 @@ describe('a snapshot is refused', () => {
     expect(faultOfDoc(sibling)).toBe('ERR_CONTENT latest-change')
   })
 
-  it('covering more or less than the log proves', () => {
+  it('covering more or less than the log proves (R-SNAPSHOT-4)', () => {
     const { covered: listed } = payload
     expect(faultOf(() => verify({ covered: listed.slice(1) }))).toBe('ERR_CONTENT covered-actors')
     expect(faultOf(() => verify({}, proven.slice(1)))).toBe('ERR_CONTENT covered-actors')
@@ -243,7 +243,7 @@ describe('a snapshot is refused', () => {
     expect(faultOf(() => verify({ covered: relisted(BOB, { hash }) }))).toBe('ERR_CONTENT covered-entry')
   })
 
-  it('with other numbers of changes than the document has', () => {
+  it('with other numbers of changes than the document has (R-SNAPSHOT-6)', () => {
     for (const latestSeq of [1, 3, 2 ** 24]) {
       expect(faultOf(() => verify({ covered: relisted(BOB, { latestSeq }) }))).toBe('ERR_CONTENT change-count')
     }
@@ -289,7 +289,7 @@ describe('a snapshot is refused', () => {
     )
   })
 
-  it('with a change that the guard refuses in an entry, though its author signed it (R-GUARD-7)', () => {
+  it('with a change that the guard refuses in an entry, though its author signed it (R-GUARD-7, R-SNAPSHOT-8)', () => {
     const parts = partsOf(Automerge.getLastLocalChange(set(doc, BOB, 'more', 1)) as Uint8Array)
     for (const [ahead, verdict] of [[0, 'accepted'] as const, [7, 'ERR_GUARD counter'] as const]) {
       const change = chunkOf({ ...parts, startOp: parts.startOp + ahead })
@@ -415,7 +415,7 @@ describe('a snapshot payload', () => {
     expect(withActor(row => (row[4] = new Uint8Array(32)))).toBe('ERR_MALFORMED')
   })
 
-  it('lists its actors in order, each once', () => {
+  it('lists its actors in order, each once (R-SNAPSHOT-3)', () => {
     expect(spelled(fields => (fields[2] = [...(fields[2] as Cbor[])].reverse()))).toBe('ERR_MALFORMED')
     expect(spelled(fields => (fields[2] = [(fields[2] as Cbor[])[0] as Cbor, ...(fields[2] as Cbor[])]))).toBe(
       'ERR_MALFORMED',

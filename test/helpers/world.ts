@@ -6,13 +6,8 @@ import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
 import type { Environment } from '../../src/environment.ts'
 import { platformEnvironment } from '../../src/environment-platform.ts'
 import type { SpaceId } from '../../src/ids.ts'
-import {
-  decodeRelayMessage,
-  decodeReplicaMessage,
-  encodeMessage,
-  type RelayMessage,
-  type ReplicaMessage,
-} from '../../src/relay/messages.ts'
+import { decodeRelayMessage, decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
+import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import type { Transport } from '../../src/relay/transport.ts'
 import { Replica, type ReplicaOptions, type ReplicaPlatform } from '../../src/replica.ts'
 import type { Space } from '../../src/space.ts'

@@ -1,15 +1,12 @@
-import { actorIdOf, documentIdOf } from '../../src/ids.ts'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
 import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
-import { idBytes } from '../../src/ids.ts'
+import { actorIdOf, documentIdOf, idBytes } from '../../src/ids.ts'
 import { authenticationInput } from '../../src/relay/authentication.ts'
+import { decodeRelayMessage, decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
 import {
-  decodeRelayMessage,
-  decodeReplicaMessage,
-  encodeMessage,
   MAX_BATCH_ENTRIES,
   MAX_FRAME_LENGTH,
   type Message,
@@ -91,7 +88,15 @@ const FROM_REPLICA: readonly ReplicaMessage[] = [
   { type: 'get-chain', ref: 8, space, document: DOCUMENT, actor: ACTOR, from: 0, to: 4 },
   { type: 'read', ref: 9, space, from: 3, to: 12 },
   { type: 'cosign', ref: 10, space, note: BATCH.note },
-  { type: 'restore', ref: 11, space, note: BATCH.note, from: 3, entries: [{ ...pushed(), body: undefined }], more: true },
+  {
+    type: 'restore',
+    ref: 11,
+    space,
+    note: BATCH.note,
+    from: 3,
+    entries: [{ ...pushed(), body: undefined }],
+    more: true,
+  },
 ]
 
 function pushed(): { header: Uint8Array; signature: Uint8Array } {

@@ -7,17 +7,8 @@ import { nobleSigningKey } from '../../src/crypto/sign-backend.ts'
 import type { Environment } from '../../src/environment.ts'
 import type { SpaceId } from '../../src/ids.ts'
 import { authenticationInput } from '../../src/relay/authentication.ts'
-import {
-  decodeRelayMessage,
-  encodeMessage,
-  type Push,
-  type PushEntry,
-  type Reject,
-  type RelayMessage,
-  type ReplicaMessage,
-  type Sync,
-  type Welcome,
-} from '../../src/relay/messages.ts'
+import { decodeRelayMessage, encodeMessage } from '../../src/relay/message-codec.ts'
+import type { Push, PushEntry, Reject, RelayMessage, ReplicaMessage, Sync, Welcome } from '../../src/relay/messages.ts'
 import type { Connection } from '../../src/relay/transport.ts'
 import { parseNote } from '../../src/verify/checkpoint.ts'
 import { INLINE_BODY_LENGTH } from '../../src/verify/entry.ts'

@@ -40,7 +40,7 @@ async function until(holds: () => boolean, what: string): Promise<void> {
 }
 
 describe('who joins a long log', () => {
-  it('skips to the checkpoint of the invite, has every document, and audits what it skipped', async () => {
+  it('skips to the checkpoint of the invite, has every document, and audits what it skipped (R-SKIP-7, R-AUDIT-1)', async () => {
     world = await openWorld({ hurry: 0.01, limits: EAGER })
     const { annSpace, bobSpace, annNote } = await openPair(world)
     await write(annSpace, annNote, 30)
@@ -67,7 +67,7 @@ describe('who joins a long log', () => {
 })
 
 describe('who comes back after long', () => {
-  it('skips to what other members cosigned, and loses nothing that it wrote meanwhile', async () => {
+  it('skips to what other members cosigned, and loses nothing that it wrote meanwhile (R-SKIP-7)', async () => {
     world = await openWorld({ hurry: 0.01, limits: EAGER })
     const { annSpace, bob, bobSpace, annNote, bobNote } = await openPair(world)
     await settle(annSpace, bobSpace)
@@ -89,7 +89,7 @@ describe('who comes back after long', () => {
 })
 
 describe('a sparse replica', () => {
-  it('verifies everything, and holds what was opened on it', async () => {
+  it('verifies everything, and holds what was opened on it (R-SPARSE-1)', async () => {
     world = await openWorld({ hurry: 0.01, limits: EAGER })
     const { annSpace, annNote } = await openPair(world)
     const store = memoryStore()

@@ -41,7 +41,7 @@ async function troubled(seed: number): Promise<{ world: World; relay: LyingRelay
   return { world, relay: relay as LyingRelay, network: network as FaultyTransport }
 }
 
-describe('honest faults never freeze anybody, lose nothing, and all end alike', () => {
+describe('honest faults never freeze anybody, lose nothing, and all end alike (R-FREEZE-1)', () => {
   it.each([1, 2, 3, 4])('with seed %i', async seed => {
     const { world, relay, network } = await troubled(seed)
     const timeout = world.patience(15_000)

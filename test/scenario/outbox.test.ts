@@ -4,7 +4,7 @@ import { fromUtf8 } from '../../src/bytes.ts'
 import type { ReplicaStore, StoreBatch } from '../../src/crdt/store.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { SealogError } from '../../src/errors.ts'
-import { decodeReplicaMessage } from '../../src/relay/messages.ts'
+import { decodeReplicaMessage } from '../../src/relay/message-codec.ts'
 import { decodeHeader, type EntryKind, type Header } from '../../src/verify/entry.ts'
 import { type Note, openPair, openWorld, type World } from '../helpers/world.ts'
 

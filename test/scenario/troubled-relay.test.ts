@@ -1,12 +1,8 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { describe, expect, it } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
-import {
-  decodeReplicaMessage,
-  encodeMessage,
-  type RelayMessage,
-  type ReplicaMessage,
-} from '../../src/relay/messages.ts'
+import { decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
+import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import { type Note, openPair, openWorld, settle, type World } from '../helpers/world.ts'
 
 const type = (note: { change(fn: (doc: Note) => void): void }, at: number, text: string): void =>

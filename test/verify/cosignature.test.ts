@@ -33,7 +33,7 @@ function read(...lines: readonly NoteSignature[]) {
 }
 
 describe('a cosignature', () => {
-  it('is a line of the form of C2SP tlog-cosignature, byte for byte', async () => {
+  it('is a line of the form of C2SP tlog-cosignature, byte for byte (R-COSIGN-1)', async () => {
     const { name, keyHash, signature } = await line(2)
     expect(name).toBe(`${log.space}/device/2`)
     expect(isKeyName(name)).toBe(true)

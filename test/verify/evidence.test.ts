@@ -42,7 +42,7 @@ const VIEW = await log.viewAt(START)
 const NOTE = log.note(log.checkpoint(START))
 const ACCUSED = { relay: log.relay, space: log.space }
 
-describe('two checkpoints', () => {
+describe('two checkpoints (R-EVIDENCE-1)', () => {
   const judged = (a: Uint8Array, b: Uint8Array) => verdict(checkpointsEvidence(ACCUSED, [a, b]))
   const noteOf = (size: number, fields: object = {}) => log.note({ ...log.checkpoint(size), ...fields })
 
@@ -293,7 +293,7 @@ describe('an author who is said to have seen another log', () => {
   })
 })
 
-describe('what a relay did not sign never convicts it', () => {
+describe('what a relay did not sign never convicts it (R-EVIDENCE-2)', () => {
   const honest = log.batch(START)
   const judged = (batch: Batch, base: Uint8Array = NOTE) => verdict(transitionEvidence(VIEW, base, [batch], [], []))
   const change = (at: number, fields: object): Batch => ({
@@ -404,7 +404,7 @@ const SAMPLES = {
   }) as Uint8Array,
 }
 
-describe('a file from a stranger', () => {
+describe('a file from a stranger (R-EVIDENCE-3)', () => {
   it.each(Object.entries(SAMPLES))('%s: reads and writes to the same bytes', (kind, bytes) => {
     const evidence = decodeEvidence(bytes)
     expect(encodeEvidence(evidence)).toEqual(bytes)

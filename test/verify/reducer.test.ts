@@ -91,7 +91,7 @@ describe('kind and document', () => {
   })
 })
 
-describe('imports and snapshots (R-CONTENT-6, R-SNAPSHOT-1)', () => {
+describe('imports and snapshots (R-IMPORT-1, R-SNAPSHOT-1)', () => {
   it('an import is the first entry of its document, or none', async () => {
     expect(await judge(log.changes(writer, { kind: 'import' }))).toBe('ERR_INVALID_ENTRY import')
     expect(await judge(log.changes(writer, { kind: 'import', document: OTHER }))).toBe('accepted')
@@ -122,7 +122,7 @@ describe('imports and snapshots (R-CONTENT-6, R-SNAPSHOT-1)', () => {
     expect(await verdictOf(() => other.judge(late))).toBe('ERR_INVALID_ENTRY snapshot')
   })
 
-  it('the latest snapshots of two members stay, and one of each', async () => {
+  it('the latest snapshots of two members stay, and one of each (R-SNAPSHOT-2)', async () => {
     const { log: other, writer: author } = sameLog()
     const third = other.admit('third', 'writer')
     const snapshots = (): readonly number[] =>

@@ -1,0 +1,193 @@
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import {
+  type ActorId,
+  appendLeaf,
+  type Checkpoint,
+  CONTROL_DOCUMENT,
+  type CompactRange,
+  applyHeader,
+  type DocumentId,
+  emptyRange,
+  encodeControlBody,
+  encodeHeader,
+  encodeNote,
+  encodeNoteText,
+  entryHash,
+  entrySigningInput,
+  type Header,
+  KEM_PUBLIC_KEY_LENGTH,
+  type LogView,
+  memberIdOf,
+  noteKeyHash,
+  originOf,
+  type PinnedRelay,
+  possessionInput,
+  rootOf,
+  sha256,
+  type SpaceId,
+  type SpaceState,
+  spaceIdOf,
+  stateRoot,
+  toUtf8,
+  WRAP_LENGTH,
+  ZERO_32,
+} from 'sealog/protocol'
+
+/** 32 bytes that are the same in every run. */
+export function bytesOf(label: string): Uint8Array {
+  return sha256(toUtf8(label))
+}
+
+interface Signer {
+  readonly publicKey: Uint8Array
+  sign(message: Uint8Array): Uint8Array
+}
+
+/** Ed25519 of the platform: a log of many entries is signed in a moment. */
+function newSigner(): Signer {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  const encoded: { x?: string } = (publicKey as KeyObject).export({ format: 'jwk' })
+  return {
+    publicKey: new Uint8Array(Buffer.from(encoded.x ?? '', 'base64url')),
+    sign: message => new Uint8Array(sign(null, message, privateKey)),
+  }
+}
+
+/** All ML-KEM coefficients zero, and the base point of X25519: a valid key, whose secret nobody needs here. */
+function anyKemKey(): Uint8Array {
+  const key = new Uint8Array(KEM_PUBLIC_KEY_LENGTH)
+  key[KEM_PUBLIC_KEY_LENGTH - 32] = 9
+  return key
+}
+
+export interface SyntheticEntry {
+  readonly header: Uint8Array
+  readonly signature: Uint8Array
+  readonly decoded: Header
+  readonly actor: ActorId
+}
+
+interface Chain {
+  readonly seq: number
+  readonly hash: Uint8Array
+}
+
+/** A log of one device, with the relay's notes, that `advance` accepts: what bodies hold is no matter here. */
+export class SyntheticLog {
+  readonly relay: PinnedRelay
+  readonly space: SpaceId
+  state: SpaceState
+  readonly #relaySigner: Signer = newSigner()
+  readonly #device: Signer = newSigner()
+  readonly #incarnation: Uint8Array = bytesOf('incarnation').slice(0, 8)
+  readonly #spaceBytes: Uint8Array
+  readonly #chains = new Map<DocumentId, Chain>()
+  #range: CompactRange = emptyRange
+  #seen: { readonly size: number; readonly root: Uint8Array }
+
+  /** @param withDocuments what the space has from the start, beside the genesis */
+  constructor(withDocuments: (state: SpaceState) => SpaceState) {
+    this.relay = { name: 'relay.test', key: this.#relaySigner.publicKey }
+    const body = this.#genesisBody()
+    const header: Header = {
+      ...this.#nextHeader(CONTROL_DOCUMENT, { size: 0, root: rootOf(emptyRange) }),
+      kind: 'control',
+      space: ZERO_32,
+      tag: ZERO_32,
+      bodyHash: sha256(body),
+      bodyLength: body.length,
+    }
+    const hash = entryHash(encodeHeader(header))
+    const reduced = applyHeader(undefined, { header, hash, index: 0, seenRoot: header.seenRoot, controlBody: body })
+    this.#spaceBytes = hash
+    this.space = spaceIdOf(hash)
+    this.state = withDocuments(reduced.state)
+    this.#range = appendLeaf(this.#range, hash)
+    this.#seen = { size: 1, root: rootOf(this.#range) }
+  }
+
+  get size(): number {
+    return this.#range.size
+  }
+
+  #genesisBody(): Uint8Array {
+    const signing = this.#device.publicKey
+    const kem = anyKemKey()
+    const possession = this.#device.sign(possessionInput(ZERO_32, signing, kem))
+    return encodeControlBody({
+      type: 'genesis',
+      relay: { ...this.relay, url: 'ws://relay.test' },
+      device: { signing, kem, possession },
+      member: memberIdOf(bytesOf('member').slice(0, 16)),
+      epoch: { commit: bytesOf('commit'), readCommit: bytesOf('read commit') },
+      wrap: new Uint8Array(WRAP_LENGTH),
+      policy: { contentRules: 1, maxBodyLength: 1024 * 1024, attestations: 1 },
+      spaceName: new Uint8Array(0),
+      memberName: new Uint8Array(0),
+      deviceName: new Uint8Array(0),
+    })
+  }
+
+  #nextHeader(document: DocumentId, seen: { readonly size: number; readonly root: Uint8Array }): Header {
+    const chain = this.#chains.get(document)
+    const label = `${document} ${chain?.seq ?? -1}`
+    return {
+      space: this.#spaceBytes ?? ZERO_32,
+      document,
+      device: 0,
+      incarnation: this.#incarnation,
+      seq: chain === undefined ? 0 : chain.seq + 1,
+      prev: chain?.hash ?? ZERO_32,
+      seenSize: seen.size,
+      seenRoot: seen.root,
+      epoch: 0,
+      kind: 'changes',
+      tag: bytesOf(`tag ${label}`),
+      bodyHash: bytesOf(`body ${label}`),
+      bodyLength: 400,
+    }
+  }
+
+  /** What has been appended is seen by the author from now on. */
+  see(): void {
+    this.#seen = { size: this.size, root: rootOf(this.#range) }
+  }
+
+  /** Appends one entry of a document, as the relay does. */
+  append(document: DocumentId): SyntheticEntry {
+    const header = this.#nextHeader(document, this.#seen)
+    const encoded = encodeHeader(header)
+    const hash = entryHash(encoded)
+    const at = { header, hash, index: this.size, seenRoot: header.seenRoot, controlBody: undefined }
+    const { state, actor } = applyHeader(this.state, at)
+    this.state = state
+    this.#chains.set(document, { seq: header.seq, hash })
+    this.#range = appendLeaf(this.#range, hash)
+    return { header: encoded, signature: this.#device.sign(entrySigningInput(hash)), decoded: header, actor }
+  }
+
+  /** The relay's signed checkpoint of the log as it is. */
+  note(): Uint8Array {
+    const checkpoint = this.#checkpoint()
+    const { origin } = checkpoint
+    const signature = this.#relaySigner.sign(encodeNoteText(checkpoint))
+    return encodeNote(checkpoint, [{ name: origin, keyHash: noteKeyHash(origin, this.relay.key), signature }])
+  }
+
+  /** A replica that has verified the log as it is. */
+  view(): LogView {
+    const { relay, space, state } = this
+    const head = this.#checkpoint()
+    return { space, relay, state, head, range: this.#range, anchors: [], controlRoot: undefined }
+  }
+
+  #checkpoint(): Checkpoint {
+    return {
+      origin: originOf(this.relay.name, this.space),
+      size: this.size,
+      root: rootOf(this.#range),
+      stateRoot: stateRoot(this.state),
+      time: 1_700_000_000_000 + this.size,
+    }
+  }
+}
