@@ -68,7 +68,9 @@ function largest(proven: readonly { readonly proof: readonly Uint8Array[] }[]): 
 
 /** Numbers below `limit` with no pattern that a tree would care about, the same in every run; the last one is there. */
 function spread(count: number, limit: number): readonly number[] {
-  return Array.from({ length: count }, (_, i) => (i === 0 ? limit - 1 : Math.floor(((i * 0.618_033_988_75) % 1) * limit)))
+  return Array.from({ length: count }, (_, i) =>
+    i === 0 ? limit - 1 : Math.floor(((i * 0.618_033_988_75) % 1) * limit),
+  )
 }
 
 /** The complete subtrees over `size` leaves, level by level: 64 bytes for each leaf. */

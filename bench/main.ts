@@ -33,7 +33,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   },
 }
 
-const NUMBER = new Intl.NumberFormat('en', { maximumSignificantDigits: 4 })
+const MEASURED = new Intl.NumberFormat('en', { maximumSignificantDigits: 4 })
+const COUNTED = new Intl.NumberFormat('en', { maximumFractionDigits: 1 })
 const WIDTH = 58
 
 function usage(): string {
@@ -41,21 +42,34 @@ function usage(): string {
   return `npm run bench -- NAME [--json] [--edits N]\n\n${lines.join('\n')}\n`
 }
 
+function amount(value: number, unit: Figure['unit']): string {
+  return (unit === 'ms' || unit === 'µs' ? MEASURED : COUNTED).format(value)
+}
+
 function describe(figure: Figure): string {
   const { value, unit, floor, atMost, ratioAtMost } = figure
   const ratio = ratioOf(figure)
-  const amount = `${NUMBER.format(value)} ${unit}`.padStart(15)
-  const against = ratio === undefined ? '' : `${NUMBER.format(ratio)} ×${floor === undefined ? '' : ` ${NUMBER.format(floor)}`}`
+  const measuredValue = `${amount(value, unit)} ${unit}`.padStart(15)
+  const against =
+    ratio === undefined ? '' : `${MEASURED.format(ratio)} ×${floor === undefined ? '' : ` ${amount(floor, unit)}`}`
   const [measured, limit] = ratioAtMost === undefined ? [value, atMost] : [ratio ?? Number.NaN, ratioAtMost]
   const unitOfLimit = ratioAtMost === undefined ? ` ${unit}` : ' ×'
-  const verdict = limit === undefined ? '' : `${measured <= limit ? '✓' : '✗'} at most ${NUMBER.format(limit)}${unitOfLimit}`
-  return `  ${figure.case.padEnd(WIDTH)} ${amount}   ${against.padEnd(18)} ${verdict}`.trimEnd()
+  const verdict =
+    limit === undefined ? '' : `${measured <= limit ? '✓' : '✗'} at most ${MEASURED.format(limit)}${unitOfLimit}`
+  return `  ${figure.case.padEnd(WIDTH)} ${measuredValue}   ${against.padEnd(18)} ${verdict}`.trimEnd()
 }
 
 function asLine(bench: string, figure: Figure): string {
   const { case: name, value, unit, floor } = figure
   const ratio = ratioOf(figure)
-  return JSON.stringify({ bench, case: name, value: rounded(value), unit, floor: rounded(floor), ratio: rounded(ratio) })
+  return JSON.stringify({
+    bench,
+    case: name,
+    value: rounded(value),
+    unit,
+    floor: rounded(floor),
+    ratio: rounded(ratio),
+  })
 }
 
 /** More digits than a measurement has would only be noise. */

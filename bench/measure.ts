@@ -1,3 +1,6 @@
+/** Stretches of calls that are timed. */
+const STRETCHES = 5
+
 /** One measured amount. With `--json` it is one line; so its case is stable, and says what it is about by itself. */
 export interface Figure {
   readonly case: string
@@ -57,8 +60,6 @@ export function microseconds(calls: number, task: (number: number) => unknown): 
   }
   return median(stretches)
 }
-
-const STRETCHES = 5
 
 /**
  * Runs the tasks in turns, so that whatever else the machine does meets all of them alike.

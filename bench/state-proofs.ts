@@ -1,8 +1,6 @@
 import {
   type ActorId,
   actorsOf,
-  CONTROL_DOCUMENT,
-  DIRECTORY_DOCUMENT,
   type DocumentId,
   type DocumentRecord,
   documentIdOf,
@@ -10,13 +8,13 @@ import {
   encodeTracer,
   equalBytes,
   getAt,
-  keepDocuments,
+  hashDocument,
   MAX_DOCUMENT_PROOF,
   mapRoot,
   mergeTracer,
-  type SpaceState,
   type StateMap,
   stateKey,
+  stubMap,
   type Touched,
   type TouchedDocument,
 } from 'sealog/protocol'
@@ -37,7 +35,8 @@ const CALLS = 20
 export function benchStateProofs(size: number): readonly Figure[] {
   const large = ACTORS.map(count => documentOf(documentIdOf(bytesOf(`${count} actors`).slice(0, 16)), count))
   const documents = documentsOf(size - large.length, large)
-  const sparse = sparseOf(documents)
+  // What the state root proves to a replica that has opened nothing.
+  const sparse = stubMap(mapRoot(documents), hashDocument)
   const name = `${size.toLocaleString('en')} documents`
   const figures: Figure[] = []
   const tracer = (what: string, touched: Touched): void => {
@@ -53,12 +52,6 @@ export function benchStateProofs(size: number): readonly Figure[] {
   const many = Array.from({ length: Math.min(MANY, size - large.length) }, (_, i) => documentNumber(i))
   tracer(`${many.length} touched`, new Map(many.map(document => [document, touchedBy([0])])))
   return figures
-}
-
-/** What a sparse replica that has opened nothing knows. */
-function sparseOf(documents: StateMap<DocumentRecord>): StateMap<DocumentRecord> {
-  const state = { documents, control: undefined } as unknown as SpaceState
-  return keepDocuments(state, [CONTROL_DOCUMENT, DIRECTORY_DOCUMENT]).documents
 }
 
 function touchedBy(devices: readonly number[]): TouchedDocument {

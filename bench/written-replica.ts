@@ -9,7 +9,6 @@ import { toCodeUnits } from '../examples/demo/plain-text.ts'
 import { type Edit, readTrace, sharedTracePath } from '../examples/demo/traces.ts'
 import { MissingInput } from './measure.ts'
 
-/** Keys that are typed before the disk and the network get their turn. */
 const KEYS_AT_A_TIME = 64
 
 export interface Text {
@@ -62,14 +61,18 @@ export async function startBench(): Promise<Bench> {
   }
 }
 
-/** Types edits, each a change of its own, and waits until the relay has proven them all. */
+/**
+ * Types edits, each a change of its own, and waits until the relay has proven them all.
+ * @param keys typed before the disk and the network get their turn
+ */
 export async function typeAll(
   { space, note }: { readonly space: Space; readonly note: SpaceDocument<Text> },
   edits: readonly Edit[],
+  keys: number = KEYS_AT_A_TIME,
 ): Promise<void> {
   for (const [i, [position, deleted, inserted]] of edits.entries()) {
     note.change(doc => Automerge.splice(doc, ['text'], position, deleted, inserted))
-    if (i % KEYS_AT_A_TIME === 0) await nextTurn()
+    if (i % keys === 0) await nextTurn()
   }
   await space.sync()
 }

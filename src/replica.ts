@@ -253,6 +253,7 @@ export class Replica {
     const anchor = await this.#checkNote(invite)
     if ((await this.spaces()).includes(invite.space)) {
       const space = await this.openSpace(invite.space)
+      space.heard(invite.note)
       // It may be there from an earlier invite that came to nothing; otherwise this one stays unused.
       if (space.isAdmitted || (await this.#joined(space, signal)) === undefined) return space
     }

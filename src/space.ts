@@ -33,7 +33,7 @@ import { assertWaitOptions, Condition, type WaitOptions, withLimits } from './wa
 /** Delay before a store that failed is tried again, in milliseconds. */
 const STORE_RETRY = 5_000
 /** What ends the attempt to join, rather than delay it. */
-const JOIN_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_INVITE', 'ERR_RELAY_IDENTITY'])
+const JOIN_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_INVITE', 'ERR_RELAY_IDENTITY', 'ERR_FROZEN'])
 const DAY: number = 24 * 60 * 60 * 1000
 
 export interface SpaceEvents {
@@ -140,6 +140,7 @@ export class Space {
     await space.#documents.load()
     await space.#documents.open(DIRECTORY_DOCUMENT)
     for (const meta of space.#documents.metas()) space.#onStopped(meta.document, meta.stopped)
+    space.#sync.listed(space.documents().map(({ id }) => id))
     await space.#sync.start()
     return space
   }
@@ -296,14 +297,17 @@ export class Space {
   /**
    * Resolves when everything local is proven, and everything the relay had at that moment is applied. Offline it
    * waits.
-   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED
+   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; ERR_FROZEN where the relay contradicted itself
    */
   sync(options: WaitOptions = {}): Promise<void> {
     return this.#wait(options, async signal => {
       for (;;) {
         await this.#documents.flush().catch(() => {})
         this.#sync.push()
-        await this.#until(() => this.#sync.isCurrent && this.#sync.isSettled && this.#sync.isComplete, signal)
+        await this.#until(() => {
+          if (this.#sync.evidence !== undefined) throw new SealogError('ERR_FROZEN', 'the relay contradicted itself')
+          return this.#sync.isCurrent && this.#sync.isSettled && this.#sync.isComplete
+        }, signal)
         const size = this.#sync.view.range.size
         const answered = await this.#sync.barrier().then(
           () => true,

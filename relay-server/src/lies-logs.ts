@@ -23,7 +23,7 @@ export const LOG_LIES: readonly Lie[] = [
       return isDue ? signedBatch(teller, batch, otherBranch) : undefined
     },
   }),
-  convictingLie({
+  signedLie({
     name: 'truncated-log',
     says: 'the relay signs the log anew as it was some entries ago, and sends what there is of it',
     expected: ['ERR_ROLLBACK', 'ERR_ROOT_MISMATCH'],

@@ -118,7 +118,7 @@ export const NOTE_LIES: readonly Lie[] = [
       return signed(batch, teller, checkpoint => ({ ...checkpoint, stateRoot }))
     },
   }),
-  convictingLie({
+  signedLie({
     name: 'note-that-goes-back-in-time',
     says: 'the relay signs a time before one that it signed',
     expected: ['ERR_TIME_BACKWARDS'],

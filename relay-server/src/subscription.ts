@@ -11,7 +11,10 @@ const MAX_OWED = 1024
 type AnswerAt = (position: number) => AsyncIterable<Uint8Array>
 
 /** What is still owed to the reader once it has all entries: the answer to a request, or a refusal. */
-type Owed = { readonly ref: number; readonly answerAt?: AnswerAt } | { readonly frame: Uint8Array }
+type Owed =
+  | { readonly ref: number; readonly answerAt?: undefined }
+  | { readonly ref: number; readonly answerAt: AnswerAt; readonly due: number }
+  | { readonly frame: Uint8Array }
 
 export interface SubscriptionOptions {
   readonly sequencer: SpaceSequencer
@@ -75,27 +78,24 @@ export class Subscription implements Follower {
   }
 
   /**
-   * Answers request `ref` by frames of its own, once the reader has every entry that it may have. From the call of
-   * `answerAt`, which gets the number of these entries, to the last of its frames nothing else of the log is sent: the
-   * reader's view is exactly there when it reads them. Frames go as slowly as the reader takes them. What `answerAt`
+   * Answers request `ref` by frames of its own, once the reader has every entry that there was when it asked: a log that
+   * grows faster than it is sent must not keep it waiting for ever. From the call of `answerAt`, which gets the number
+   * of entries sent, to the last of its frames nothing else of the log is sent: the reader's view is exactly there when
+   * it reads them. Frames go as slowly as the reader takes them. What `answerAt`
    * throws, at once or later, becomes the refusal of `ref`; nobody asks it where the subscription ends before.
    */
   answerWith(ref: number, answerAt: AnswerAt): void {
-    this.#owe({ ref, answerAt })
+    this.#owe({ ref, answerAt, due: this.#end() })
     this.#catchUp()
   }
 
   /**
    * From the next entry that is sent on, bodies of this document travel to a sparse reader. Called within `answerAt`,
-   * that is right behind the position of the answer.
-   * @throws SealogError ERR_LIMIT where the reader wants too many
+   * that is right behind the position of the answer. Of more documents than `MAX_WANTS` none do: a reader that has so
+   * many asks for their bodies one by one.
    */
   want(document: DocumentId): void {
-    if (this.#wants === undefined || this.#wants.has(document)) return
-    if (this.#wants.size >= MAX_WANTS) {
-      throw new SealogError('ERR_LIMIT', 'too many documents are wanted', { details: { limit: MAX_WANTS } })
-    }
-    this.#wants.add(document)
+    if (this.#wants !== undefined && this.#wants.size < MAX_WANTS) this.#wants.add(document)
   }
 
   /**
@@ -180,9 +180,15 @@ export class Subscription implements Follower {
 
   async #sendNext(): Promise<void> {
     const end = this.#end()
+    if (this.#isDue(this.#owed[0])) return this.#sendOwed()
     if (this.#position < end || this.#firstRef !== undefined) await this.#sendPart(end)
     else if (this.#limit !== undefined) throw new SealogError('ERR_UNAUTHORIZED', 'the device was removed')
     else await this.#sendOwed()
+  }
+
+  #isDue(owed: Owed | undefined): boolean {
+    if (owed === undefined || !('due' in owed) || this.#firstRef !== undefined) return false
+    return this.#limit === undefined && owed.due <= this.#position
   }
 
   async #sendOwed(): Promise<void> {

@@ -3,7 +3,7 @@ import { equalBytes } from '../bytes.ts'
 import { changeTag, openBody } from '../crypto/keyring.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
-import { type Chain, type ProvenDocument, prependChain } from '../verify/document-proof.ts'
+import { assertPlaces, type Chain, type ProvenDocument, prependChain } from '../verify/document-proof.ts'
 import { headerContext, INLINE_BODY_LENGTH } from '../verify/entry.ts'
 import { bodyOf, type VerifiedEntry } from '../verify/log.ts'
 import type { DocumentRecord } from '../verify/state.ts'
@@ -42,9 +42,11 @@ export interface AdoptOptions {
   readonly keys: SpaceKeys
   /** Which snapshot was asked for: 0 is the latest, 1 the one before, beyond them all entries. */
   readonly snapshot: number
+  /** Who is to edit the document here, where that is known. */
+  readonly actor: ActorId | undefined
 }
 
-/** A snapshot that is not what the signed tags commit to: its author made it so. */
+/** A snapshot that is not what the signed tags commit to: its author made it so. Or one that is not served. */
 export class SnapshotRefused extends Error {
   readonly entry: VerifiedEntry
   readonly error: SealogError
@@ -73,7 +75,8 @@ export async function prepareAdoption(
   const opened = entry && (await openSnapshot(entry, fetcher, keysOf))
   const covered = new Map(opened?.covered.map(item => [item.actor, item]))
   await fetcher.complete(covered)
-  const snapshot = entry && opened && checked(entry, opened, record, fetcher, keysOf)
+  assertPlaces(fetcher.chains.values())
+  const snapshot = entry && opened && checked(entry, opened, record, fetcher, keysOf, options.actor)
   const tail: VerifiedEntry[] = []
   try {
     for (const [actor, chain] of fetcher.chains) {
@@ -141,7 +144,8 @@ class Fetcher {
   async withBody(entry: VerifiedEntry): Promise<VerifiedEntry> {
     const { header, index, body } = entry
     if (body !== undefined || header.bodyLength <= INLINE_BODY_LENGTH || !hasContent(entry)) return entry
-    return { ...entry, body: bodyOf(header, await this.#channel.body(index, header.bodyLength), index) }
+    const served = await this.#channel.bodyIfServed(index, header.bodyLength)
+    return served === undefined ? entry : { ...entry, body: bodyOf(header, served, index) }
   }
 }
 
@@ -160,7 +164,12 @@ function chosenSnapshot(proven: ProvenDocument, record: DocumentRecord, choice: 
 
 async function openSnapshot(entry: VerifiedEntry, fetcher: Fetcher, keysOf: KeysOf): Promise<SnapshotPayload> {
   const { body, header, index } = await fetcher.withBody(entry)
-  if (body === undefined) throw new SealogError('ERR_BODY', `the relay withheld the snapshot in entry ${index}`)
+  if (body === undefined) {
+    throw new SnapshotRefused(
+      entry,
+      new SealogError('ERR_BODY', `the relay does not serve the snapshot in entry ${index}`),
+    )
+  }
   return orRefused(entry, () => {
     const { content } = keysOf(header.document, header.epoch)
     return decodeSnapshotPayload(openBody({ key: content, body, aad: headerContext(header) }))
@@ -173,16 +182,22 @@ function checked(
   record: DocumentRecord,
   { chains }: Fetcher,
   keysOf: KeysOf,
+  actor: ActorId | undefined,
 ): VerifiedSnapshot {
   return orRefused(entry, () => {
     const covering = new Map<ActorId, VerifiedEntry>()
     for (const { actor, seq } of payload.covered) {
       const last = chains.get(actor)?.find(item => item.header.seq === seq)
-      // Just as if the author had listed an entry that there is not: what is at or behind `seen` it cannot cover.
-      if (last === undefined || last.index >= entry.header.seenSize) {
-        throw new SealogError('ERR_CONTENT', 'the snapshot covers an entry that its author had not seen')
-      }
+      // Whether it is one that the author had seen is not asked: the place of an entry is the relay's word, which must
+      // not make a liar of the author; and whatever is covered has to be what its tag commits to.
+      if (last === undefined) throw new SealogError('ERR_CONTENT', 'the snapshot covers an entry that there is not')
       covering.set(actor, last)
+    }
+    // It holds the import, as every snapshot of the document does: the entry that brought it must not come again.
+    for (const [actor, [first]] of chains) {
+      if (first?.header.kind === 'import' && !covering.has(actor)) {
+        throw new SealogError('ERR_CONTENT', 'the snapshot does not cover the import')
+      }
     }
     const proven = [...covering].map(([actor, { header, hash }]): ProvenActor => {
       return { actor, seq: header.seq, hash, tag: header.tag }
@@ -192,6 +207,7 @@ function checked(
       proven,
       tagOf: (actor, committed) => tagAmong(covering.get(actor) as VerifiedEntry, record, keysOf, committed),
       imported: importedIn(record, keysOf),
+      ...(actor === undefined ? {} : { actor }),
     })
   })
 }

@@ -2,7 +2,9 @@ import { equalBytes } from '../bytes.ts'
 import type { ActorId } from '../ids.ts'
 import { findActor } from '../verify/state.ts'
 import type { AdoptedSnapshot, Adoption } from './adopt.ts'
+import type { AnyDoc } from './content.ts'
 import { draftEntry, draftOf, metaOf } from './document-draft.ts'
+import { knownContent } from './known-content.ts'
 import type { ParkedBody } from './parked-rows.ts'
 import { type ChangeTip, type DocumentMeta, emptyMeta, type FileRow, type LocalChange } from './rows.ts'
 import type { StoreRow } from './store.ts'
@@ -26,19 +28,33 @@ export interface AdoptionPlan {
   readonly deletes: readonly Uint8Array[]
 }
 
+/** What is here of the document. */
+export interface Present {
+  readonly meta: DocumentMeta
+  readonly own: ActorId | undefined
+  /** The latest own change that was proven here, judged or not. */
+  readonly tip: ChangeTip | undefined
+  /** Own changes that were not proven here. */
+  readonly locals: readonly LocalChange[]
+  /** Needed where bodies did not come. */
+  readonly doc: AnyDoc | undefined
+}
+
 /** Entry by which a document is marked whose content waits, as a whole, for the own chain to be closed. */
 export const HELD_BACK = 0
+/**
+ * Stands in the same place where the content has come, and the own chain is closed in it: own changes that the log does
+ * not hold no longer go on from there, until they are carried over to another.
+ */
+export const CLOSED: number = Number.MAX_SAFE_INTEGER
 
 /**
  * What becomes of a document that came by fast-forward (DESIGN §5.4): the snapshot takes the place of what was here,
  * which it contains, and what it does not cover goes the way of all entries.
- * @param locals own changes that were not proven here
  */
 export function planAdoption(
   { snapshot, entries, keysOf, record, document }: Adoption,
-  before: DocumentMeta,
-  own: ActorId | undefined,
-  locals: readonly LocalChange[],
+  { meta: before, own, tip, locals, doc }: Present,
 ): Omit<AdoptionPlan, 'puts' | 'deletes'> {
   const saved = snapshot === undefined ? [] : [savedRow(snapshot)]
   const nextFile = before.nextFile + saved.length
@@ -46,11 +62,17 @@ export function planAdoption(
   const { incarnation } = before
   const draft = draftOf({ ...emptyMeta(document), incarnation, tips, nextFile, judged: nextFile }, locals)
   for (const entry of entries) {
+    const isOpen = entry.body === undefined && draft.importer === undefined && !draft.stopped.has(entry.actor)
+    const known = isOpen ? doc && knownContent(doc, entry, latestOf(entry.actor, tips, draft.files), keysOf) : undefined
+    if (known !== undefined) {
+      draft.files.push(known)
+      continue
+    }
     // Own changes need no body to be known again.
     draftEntry(draft, entry, keysOf, entry.actor === own && entry.body === undefined)
   }
   const latest = own === undefined ? undefined : latestOf(own, tips, draft.files)
-  const isNews = latest !== undefined && latest.seq > ((own && before.tips.get(own)?.seq) ?? 0)
+  const isNews = latest !== undefined && latest.seq > (tip?.seq ?? 0)
   const isKnown = !isNews || locals.some(({ seq, hash }) => seq === latest.seq && equalBytes(hash, latest.hash))
   const isClosed = own !== undefined && findActor(record, own)?.retired === true
   if ((!isKnown || draft.clonedAt !== undefined) && !isClosed) {
@@ -60,7 +82,7 @@ export function planAdoption(
   return {
     rows: [...saved, ...draft.files],
     parked: draft.parked,
-    meta: { ...metaOf(draft), clonedAt: undefined },
+    meta: { ...metaOf(draft), clonedAt: isClosed ? CLOSED : undefined },
     // Where the chain was closed, what is still to be said is carried over to another first.
     proven: isNews && !isClosed ? locals.filter(change => change.seq <= latest.seq) : [],
     isHeldBack: false,

@@ -14,6 +14,11 @@ import { Witness } from './witness.ts'
 const RETRY = 30_000
 /** Between two stretches, so that an audit takes no more than a share of the thread and of the connection. */
 const PAUSE = 20
+/**
+ * Progress is kept when it is this share of all that was audited: it is written as a whole, with all that is known of
+ * the documents. So what is written altogether stays a small multiple of that, and a crash loses no more than a quarter.
+ */
+const KEPT_SHARE = 0.25
 
 export interface AuditOptions {
   readonly channel: SpaceChannel
@@ -21,7 +26,7 @@ export interface AuditOptions {
   readonly environment: Environment
   /** Keep what is learnt of all documents, for a replica that wants them all; otherwise of none. */
   readonly keepsAll: boolean
-  /** Keeps the progress. */
+  /** Keeps the progress; now and then. */
   readonly onProgress: (vouched: Vouched) => Promise<void>
   /** Every skipped entry was verified, and leads to the state that was skipped to. */
   readonly onDone: (audited: LogView) => void
@@ -37,12 +42,15 @@ export class Audit {
   readonly #options: AuditOptions
   readonly #witness: Witness
   #vouched: Vouched
+  /** Number of entries up to which the progress was kept. */
+  #kept: number
   #isRunning = false
   #stopped = false
   #cancel: () => void = () => {}
 
   constructor(vouched: Vouched, options: AuditOptions) {
     this.#vouched = vouched
+    this.#kept = vouched.audited.range.size
     this.#options = options
     this.#witness = new Witness(vouched.audited, vouched.note)
     this.#witness.heard(vouched.target.note)
@@ -110,9 +118,13 @@ export class Audit {
     this.#witness.accepted(advanced.view, batch.note, batch)
     const { state } = advanced.view
     const kept = state === undefined || keepsAll ? state : keepDocuments(state, [CONTROL_DOCUMENT])
-    // Without a head: the last note is the one that was skipped to, and older than those on the way.
-    const audited = { ...advanced.view, state: kept, head: undefined }
+    // Without the heads on the way: the last note is the one that was skipped to, and older than they are.
+    const anchors = advanced.view.anchors.filter(({ size }) => size <= this.#vouched.target.size)
+    const audited = { ...advanced.view, state: kept, head: undefined, anchors }
     this.#vouched = { ...this.#vouched, audited }
+    const { size } = audited.range
+    if (size - this.#kept < size * KEPT_SHARE) return
     await onProgress(this.#vouched)
+    this.#kept = size
   }
 }

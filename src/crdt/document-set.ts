@@ -1,3 +1,4 @@
+import * as Automerge from '@automerge/automerge/slim'
 import { equalBytes, toHex } from '../bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Random } from '../environment.ts'
@@ -5,7 +6,7 @@ import { asSealogError, SealogError } from '../errors.ts'
 import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
 import { decodeHeader } from '../verify/entry.ts'
 import type { Adoption } from './adopt.ts'
-import { type AdoptionPlan, planAdoption } from './adoption-plan.ts'
+import { type AdoptionPlan, CLOSED, planAdoption } from './adoption-plan.ts'
 import { carryOver } from './carry-over.ts'
 import { type AnyDoc, compact, compactRows, hasChange, latestChange, localRow, type PatchBatch } from './content.ts'
 import { DocumentCore, type LocalEdit } from './document-core.ts'
@@ -25,6 +26,9 @@ import type { ReplicaStore, StoreRow } from './store.ts'
 /** Changes beyond the saved form that make saving it anew worth the while: at least, and as a share of what is saved. */
 const COMPACT_WHILE_OPEN = { least: 2048, share: 0.5 } as const
 const COMPACT_WHEN_IDLE = { least: 128, share: 0.05 } as const
+
+/** Documents that came by fast-forward stay in memory for a while, unless so many are open. */
+const MOST_IDLE = 8
 
 export interface DocumentSetOptions {
   readonly space: SpaceId
@@ -144,7 +148,8 @@ export class DocumentSet {
     const locals = await this.#rows.locals(document)
     const held = meta.clonedAt
     const shown = held === undefined ? unjudged : unjudged.filter(row => row.index < held)
-    const { content, refused, tips } = openContent(actor, { judged, unjudged: shown, locals, tips: meta.tips })
+    const fitting = held === CLOSED ? [] : locals
+    const { content, refused, tips } = openContent(actor, { judged, unjudged: shown, locals: fitting, tips: meta.tips })
     // While content is held back, the log is ahead of what the own changes go on from.
     const tip =
       held === undefined ? tips.get(actor) : latestChange(content.doc, actor, locals[0]?.seq ?? Number.MAX_SAFE_INTEGER)
@@ -426,10 +431,20 @@ export class DocumentSet {
   /** The rows by which a document that came as a whole takes the place of what was here; inside `exclusive`. */
   async adopting(adoption: Adoption): Promise<AdoptionPlan> {
     const { document } = adoption
+    // What is here makes up for bodies that did not come.
+    const isLacking = adoption.entries.some(({ body, header }) => body === undefined && header.kind === 'changes')
+    if (isLacking && this.meta(document).nextFile > 0) await this.#open(document)
     await this.#ledger.pay(document)
     const before = this.meta(document)
     const core = this.#cores.get(document)
-    const plan = planAdoption(adoption, before, this.ownActor(document), core?.locals ?? [])
+    const own = this.ownActor(document)
+    const plan = planAdoption(adoption, {
+      meta: before,
+      own,
+      tip: own && (await this.#provenTip(document, own)),
+      locals: core?.locals ?? [],
+      doc: core?.doc,
+    })
     const parked = await this.#rows.parked(document)
     const puts = [
       ...plan.rows.map((row, i) => this.#rows.fileRow(document, before.nextFile + i, row)),
@@ -446,10 +461,21 @@ export class DocumentSet {
     return { ...plan, puts, deletes: plan.isHeldBack ? [] : obsolete.filter(key => !written.has(toHex(key))) }
   }
 
+  /** The latest own change that came back, also where a crash left it unjudged; not what a clone wrote. */
+  async #provenTip(document: DocumentId, own: ActorId): Promise<ChangeTip | undefined> {
+    const meta = this.meta(document)
+    const { unjudged } = await this.#rows.files(meta)
+    const isOwn = (row: FileRow): boolean =>
+      row.actor === own && row.index < (meta.clonedAt ?? Number.POSITIVE_INFINITY)
+    return unjudged.findLast(row => isOwn(row) && row.tip !== undefined)?.tip ?? meta.tips.get(own)
+  }
+
   /** The same is in the store now: shows it, where somebody has the document open; inside `exclusive`. */
   async adopted(adoption: Adoption, plan: AdoptionPlan): Promise<void> {
     const { document, snapshot } = adoption
-    this.#ledger.set(plan.meta)
+    // An incarnation may have been chosen while the rows were on their way to the disk.
+    const incarnation = plan.meta.incarnation ?? this.meta(document).incarnation
+    this.#ledger.set({ ...plan.meta, incarnation })
     if (plan.isHeldBack) return adoption.discard()
     for (const { index } of this.#ledger.missing().filter(item => item.document === document)) {
       this.#ledger.forget(document, index)
@@ -459,9 +485,11 @@ export class DocumentSet {
       plan.parked.map(({ entry }) => entry),
     )
     this.#options.onStopped(document, plan.meta.stopped)
-    const core = this.#cores.get(document)
-    if (core === undefined || plan.isClosed) return adoption.discard()
-    const content = new GuardedContent(core.actor, snapshot?.doc)
+    if (plan.isClosed) return adoption.discard()
+    // Whoever waited for it opens it next: it stays in memory until `tidy`.
+    const core = this.#cores.get(document) ?? (this.#cores.size < MOST_IDLE ? this.create(document) : undefined)
+    if (core === undefined) return adoption.discard()
+    const content = new GuardedContent(core.actor, snapshot && editedBy(snapshot.doc, core.actor))
     const [first, ...rest] = plan.rows
     const unjudged = snapshot === undefined && first !== undefined ? plan.rows : rest
     const taken = content.take(unjudged, plan.meta.tips)
@@ -471,7 +499,8 @@ export class DocumentSet {
       throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not go on from what the log has')
     }
     const batch = core.reload(content, tip, snapshot?.count ?? 0)
-    const stops = this.#ledger.judged({ ...plan.meta, tips: taken.tips, judged: plan.meta.nextFile }, taken.refused)
+    const judged = { ...this.meta(document), tips: taken.tips, judged: plan.meta.nextFile }
+    const stops = this.#ledger.judged(judged, taken.refused)
     this.#options.onChanged(document, batch, 'reload')
     if (stops.size > 0) this.#options.onStopped(document, stops)
     await this.#parking.release(core)
@@ -563,4 +592,12 @@ function addLocals(content: GuardedContent, actor: ActorId, locals: readonly Loc
 
 function storeFailure(error: unknown): SealogError {
   return asSealogError(error, 'ERR_STORE', 'the local store failed')
+}
+
+/** The same document with this actor as its writer: it may have been loaded before that was known. */
+function editedBy(doc: AnyDoc, actor: ActorId): AnyDoc {
+  if (Automerge.getActorId(doc) === actor) return doc
+  const own = Automerge.clone(doc, { actor })
+  Automerge.free(doc)
+  return own
 }

@@ -42,6 +42,7 @@ export async function compareHead(
   if (size > view.range.size) return { anchor: { size, root, note: bytes } }
   // What differs at the same size is for the witness to show.
   if (size === view.range.size || size === 0) return {}
+  if (!channel.isLive) throw new SealogError('ERR_OFFLINE', 'not connected')
   const at = view.range.size
   const answer = await channel.records({ type: 'skip', at, from: at, attestations: 0, prove: [size] })
   const { proofs } = decodeSkipHead(answer.head)

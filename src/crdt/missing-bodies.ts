@@ -14,6 +14,7 @@ export class MissingBodies {
   readonly #documents: DocumentSet
   readonly #environment: Environment
   #isRunning = false
+  #isStopped = false
   #retries = 0
   #cancel: () => void = () => {}
 
@@ -25,7 +26,7 @@ export class MissingBodies {
 
   /** Asks for what is missing, unless that is under way. @param onArrived some came, and what they held is visible */
   resume(onArrived: () => void): void {
-    if (this.#isRunning || this.#documents.missingBodies().length === 0) return
+    if (this.#isRunning || this.#isStopped || this.#documents.missingBodies().length === 0) return
     this.#isRunning = true
     this.#cancel()
     void this.#run(onArrived).finally(() => {
@@ -33,7 +34,9 @@ export class MissingBodies {
     })
   }
 
+  /** For good: what is still on its way is not stored any more. */
   stop(): void {
+    this.#isStopped = true
     this.#cancel()
   }
 
@@ -43,6 +46,7 @@ export class MissingBodies {
       if (!this.#channel.isLive) return
       try {
         const body = await this.#channel.body(index, decodeHeader(header).bodyLength)
+        if (this.#isStopped) return
         await this.#documents.bodiesArrived(document, [{ index, body }])
         arrived++
       } catch (error) {
@@ -54,7 +58,7 @@ export class MissingBodies {
       this.#retries = 0
       onArrived()
     }
-    if (this.#documents.missingBodies().length === 0) return
+    if (this.#isStopped || this.#documents.missingBodies().length === 0) return
     const delay = Math.min(LAST_RETRY, FIRST_RETRY * 2 ** this.#retries++)
     this.#cancel = this.#environment.schedule(delay, () => this.resume(onArrived))
   }

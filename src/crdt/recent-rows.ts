@@ -9,6 +9,12 @@ import type { ReplicaStore, StoreRow } from './store.ts'
 /** So many of the last entries are kept as they came, so that a relay that lost them can have them back. */
 const RECENT = 256
 
+/** All rows of a log of this size: what comes behind a skip does not go on from there. */
+export function recentKeys(space: SpaceId, size: number): readonly Uint8Array[] {
+  const first = Math.max(0, size - RECENT)
+  return Array.from({ length: size - first }, (_, i) => recentKey(space, first + i))
+}
+
 /** What a batch changes in these rows, so that the last ones stay. */
 export function recentRows(
   space: SpaceId,

@@ -3,16 +3,19 @@ import type { SignatureVerifier } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, hasCode, SealogError } from '../errors.ts'
 import { type ActorId, CONTROL_DOCUMENT, DIRECTORY_DOCUMENT, type DocumentId, type MemberId } from '../ids.ts'
+import { MAX_WANTS } from '../relay/messages.ts'
 import { assertChecks } from '../verify/check.ts'
 import { type ProvenDocument, verifyDocument } from '../verify/document-proof.ts'
-import type { LogView, VerifiedEntry } from '../verify/log.ts'
+import { emptyView, isCurrent, type LogView, type VerifiedEntry } from '../verify/log.ts'
 import { decodeDocumentHead } from '../verify/records.ts'
 import { documentsOf, findDocument, knownDocument, type SpaceState } from '../verify/state.ts'
 import { keepDocuments } from '../verify/tracer.ts'
 import { type Adoption, prepareAdoption, SnapshotRefused } from './adopt.ts'
+import { HELD_BACK } from './adoption-plan.ts'
 import { Audit } from './audit.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { Problems } from './problems.ts'
+import { recentKeys } from './recent-rows.ts'
 import { type Stopped, spaceKey } from './rows.ts'
 import type { SpaceKeys } from './secrets.ts'
 import { isSkipDue, type SkipLimits, skipAhead } from './skip.ts'
@@ -23,6 +26,8 @@ import { documentRows, replacedViewRows } from './view-rows.ts'
 
 /** Documents that are asked for at a time: each is put together in memory. */
 const FETCHES = 2
+/** A document that takes longer shows as a problem, and keeps no other from being asked for, in milliseconds. */
+const LATE = 30_000
 /** Delay before a document is asked for again that the relay did not serve, in milliseconds. */
 const RETRY = 5_000
 
@@ -51,6 +56,8 @@ export interface ReplicationOptions {
   readonly commit: (change: RowChange) => Promise<void>
   /** Control entries that were skipped over, or other news. */
   readonly onEntries: (entries: readonly VerifiedEntry[]) => void
+  /** Is this device in the log, under its own keys? */
+  readonly isAdmitted: () => boolean
   /** The own chain in a document is closed: own changes have yet to be carried over. */
   readonly onRetired: (document: DocumentId) => void
   /** A document arrived; what is held back may go on. */
@@ -83,9 +90,19 @@ export class Replication {
   readonly #fetching = new Map<DocumentId, string | undefined>()
   /** Leaf hashes, in hex, of snapshots that were asked for what parked actors wrote. */
   readonly #tried = new Set<string>()
+  /** Documents that were put together from all entries, as a snapshot left something open. */
+  readonly #replayed = new Set<DocumentId>()
   /** Which snapshot to ask for, of documents whose latest was wrong. */
   readonly #snapshots = new Map<DocumentId, number>()
+  /** Of those that are on their way: they have been for long. */
+  readonly #late = new Set<DocumentId>()
+  readonly #timers = new Set<() => void>()
+  /** Documents that the relay refused to serve: the others come first, and then they are asked for again. */
+  readonly #postponed = new Set<DocumentId>()
   #vouched: Vouched | undefined
+  /** How far the audit had come when that was stored last. */
+  #storedProgress = 0
+  /** Of what was skipped; or a survey, of a log that is verified already, for documents that nothing here names. */
   #audit: Audit | undefined
   /** A skip did not verify: the log is replayed instead. */
   #skipFailed = false
@@ -100,6 +117,7 @@ export class Replication {
     this.#held = held === undefined ? undefined : new Set(held)
     if (isNew) this.#held = new Set([CONTROL_DOCUMENT, DIRECTORY_DOCUMENT])
     this.#vouched = options.vouched
+    this.#storedProgress = options.vouched?.audited.range.size ?? 0
   }
 
   /** Undefined where the replica has all documents. */
@@ -107,13 +125,22 @@ export class Replication {
     return this.#held
   }
 
+  /** Of which documents the relay is to send bodies unasked: as many as a message may name, what came last first. */
+  get wants(): readonly DocumentId[] | undefined {
+    return this.#held && [...this.#held].slice(-MAX_WANTS)
+  }
+
   get vouched(): Vouched | undefined {
     return this.#vouched
   }
 
-  /** Everything that is wanted is here. */
+  /**
+   * Everything that is wanted is here. Where trust is vouched, that is what the directory lists: which other documents
+   * there are, the audit will show.
+   */
   get isComplete(): boolean {
-    return this.#held === undefined || this.#missing().length === 0
+    if (this.#held === undefined) return true
+    return this.#missing().length === 0 && (this.#options.replicate === 'opened' || this.#vouched !== undefined)
   }
 
   isKnown(document: DocumentId): boolean {
@@ -161,6 +188,10 @@ export class Replication {
   reset(): void {
     for (const hash of this.#fetching.values()) if (hash !== undefined) this.#tried.delete(hash)
     this.#fetching.clear()
+    this.#postponed.clear()
+    this.#late.clear()
+    for (const cancel of this.#timers) cancel()
+    this.#timers.clear()
   }
 
   // -- The log as a whole -----------------------------------------------------------------------------------------
@@ -193,7 +224,13 @@ export class Replication {
       await this.#options.checkEpochs(skipped.view)
       const note = this.#options.note()
       const vouched = vouchedFor(view, note, skipped.view, skipped.note, skipped.by)
-      await this.#options.documents.exclusive(() => this.#keepSkipped(skipped.view, skipped.note, vouched))
+      const isKept = await this.#options.documents.exclusive(async () => {
+        // A head may have come in since, which the log that is skipped to has to lead to as well.
+        if (this.#options.view() !== view) return false
+        await this.#keepSkipped(skipped.view, skipped.note, vouched)
+        return true
+      })
+      if (!isKept) return true
       problems.clear('skip')
       this.#options.onEntries(skipped.entries)
       return true
@@ -215,8 +252,10 @@ export class Replication {
       ...(control === undefined ? [] : documentRows(view.space, control)),
       [spaceKey(view.space, 'trust'), encodeTrustRow(vouched)],
     ]
-    await this.#options.replaceView(view, note, { puts, deletes: [] })
+    const deletes = recentKeys(view.space, this.#options.view().range.size)
+    await this.#options.replaceView(view, note, { puts, deletes })
     this.#vouched = vouched
+    this.#storedProgress = vouched.audited.range.size
     this.#held = held
     for (const { document } of this.#options.documents.metas()) this.#wanted.add(document)
   }
@@ -224,15 +263,19 @@ export class Replication {
   /** Goes on with the audit of what was skipped, and with documents that are missing. */
   resume(): void {
     this.fetchMissing()
-    if (this.#vouched === undefined) return
+    // What people wait for comes first.
+    if (this.#fetching.size > this.#late.size || !this.#options.isAdmitted()) return
+    const isSurvey = this.#vouched === undefined
+    const due = this.#audit?.vouched ?? this.#vouched ?? this.#survey()
+    if (due === undefined) return
     const { channel, verifier, environment, replicate, problems, onEvidence, onUpdate } = this.#options
-    this.#audit ??= new Audit(this.#vouched, {
+    this.#audit ??= new Audit(due, {
       channel,
       verifier,
       environment,
       keepsAll: replicate === 'all',
-      onProgress: vouched => this.#keepProgress(vouched),
-      onDone: audited => void this.#audited(audited),
+      onProgress: async vouched => (isSurvey ? undefined : this.#keepProgress(vouched)),
+      onDone: audited => void (isSurvey ? this.#surveyed(audited) : this.#audited(audited)),
       onFault: (error, evidence) => {
         problems.add('audit', { code: error.code, message: error.message, since: environment.now() })
         if (evidence !== undefined) onEvidence(evidence)
@@ -242,20 +285,51 @@ export class Replication {
     this.#audit.resume()
   }
 
+  /**
+   * All documents that anything here names have come, and yet the state has more: only the log itself can name them.
+   * So its headers are read once more, up to where this replica has verified them.
+   */
+  #survey(): Vouched | undefined {
+    const { replicate, view, note } = this.#options
+    const { space, relay, state, head } = view()
+    const target = note()
+    const isDue = replicate === 'all' && this.#held !== undefined && this.#missing().length === 0
+    if (!isDue || head === undefined || target === undefined || state === undefined) return undefined
+    if (!isCurrent(view()) || isWhole(state)) return undefined
+    const { size, root } = head
+    const audited = emptyView(space, relay, [{ size, root, note: target }])
+    return { target: { size, note: target }, by: 'inviter', audited, note: undefined }
+  }
+
+  #surveyed({ state }: LogView): void {
+    this.#audit = undefined
+    this.#options.problems.clear('audit')
+    if (state !== undefined) this.listed([...documentsOf(state)].map(({ document }) => document))
+    this.#options.onUpdate()
+  }
+
   async #keepProgress(vouched: Vouched): Promise<void> {
-    const { space } = vouched.audited
-    await this.#options.commit({ puts: [[spaceKey(space, 'trust'), encodeTrustRow(vouched)]], deletes: [] })
+    const { space, range } = vouched.audited
+    // A space that is closed may be removed by now: nothing of it must come back.
+    if (this.#closed) return
     this.#vouched = vouched
+    // The row grows with the state: stored with every stretch, it would cost the square of that.
+    if (range.size < vouched.target.size && range.size - this.#storedProgress < range.size / 8) return
+    await this.#options.commit({ puts: [[spaceKey(space, 'trust'), encodeTrustRow(vouched)]], deletes: [] })
+    this.#storedProgress = range.size
   }
 
   /** Every skipped entry was verified: nothing rests on anybody's word any more. */
   async #audited(audited: LogView): Promise<void> {
     const { commit, problems, environment, onUpdate } = this.#options
+    if (this.#closed) return
     try {
       await commit({ puts: [], deletes: [spaceKey(audited.space, 'trust')] })
     } catch (error) {
       const { code, message } = asSealogError(error, 'ERR_STORE', 'the store failed')
       problems.add('audit', { code, message, since: environment.now() })
+      // The next one begins where this one ended.
+      this.#audit = undefined
       return
     }
     this.#vouched = undefined
@@ -277,7 +351,8 @@ export class Replication {
   /** Asks for what is wanted and not here; a few at a time. */
   fetchMissing(): void {
     const { channel } = this.#options
-    if (this.#closed || !channel.isLive) return
+    // Not before the own device is in the log: to speak as that one, the space is opened anew.
+    if (this.#closed || !channel.isLive || !this.#options.isAdmitted()) return
     const missing = this.#missing()
     if (missing.length === 0 && this.#held !== undefined) this.#becomeFull()
     for (const document of missing) this.#fetch(document, this.#snapshots.get(document) ?? 0)
@@ -289,14 +364,41 @@ export class Replication {
 
   /** @param hash of the snapshot in hex, where the document is here, but for what parked actors wrote */
   #fetch(document: DocumentId, snapshot: number, hash?: string): void {
-    if (this.#fetching.size >= FETCHES || this.#fetching.has(document)) return
+    const isBusy = this.#fetching.size - this.#late.size >= FETCHES
+    if (isBusy || this.#fetching.has(document) || this.#postponed.has(document)) return
     this.#fetching.set(document, hash)
     if (hash !== undefined) this.#tried.add(hash)
+    const cancel = this.#options.environment.schedule(LATE, () => {
+      this.#timers.delete(cancel)
+      this.#isLate(document)
+    })
+    this.#timers.add(cancel)
+    const inTime = (): void => {
+      cancel()
+      this.#timers.delete(cancel)
+      this.#late.delete(document)
+    }
     this.#options.channel.recordsInTurn(
       { type: 'get-document', document, snapshot },
-      answer => this.#arrived(document, snapshot, answer, hash),
-      error => this.#notServed(document, error, hash),
+      answer => {
+        inTime()
+        return this.#arrived(document, snapshot, answer, hash)
+      },
+      error => {
+        inTime()
+        this.#notServed(document, error, hash)
+      },
     )
+  }
+
+  /** The relay may be slow, or never answer: whoever waits is told, and the others come meanwhile. */
+  #isLate(document: DocumentId): void {
+    const { environment, problems, onUpdate } = this.#options
+    this.#late.add(document)
+    const message = 'the relay has not served this document yet'
+    problems.add(`document/${document}`, { code: 'ERR_TIMEOUT', message, since: environment.now(), document })
+    onUpdate()
+    this.fetchMissing()
   }
 
   /** A snapshot that may have what actors wrote who are parked here, and was not asked for it: the latest first. */
@@ -328,6 +430,8 @@ export class Replication {
       if (hash === undefined) await this.#adoptInTurn(document, snapshot, prepared)
       else await this.#supply(document, prepared)
       problems.clear(`document/${document}`)
+      // Opened anew meanwhile, the relay does not know that bodies of this document are wanted.
+      if (over()) return channel.open()
     } catch (error) {
       if (error instanceof SnapshotRefused) this.#refuseSnapshot(document, error)
       else if (hash === undefined || !(error instanceof SealogError) || error.code.startsWith('ERR_STORE')) throw error
@@ -337,7 +441,7 @@ export class Replication {
       this.#fetching.delete(document)
     }
     onUpdate()
-    this.fetchMissing()
+    this.resume()
   }
 
   /** @throws SnapshotRefused; SealogError where the relay's answers do not fit together */
@@ -346,7 +450,17 @@ export class Replication {
     const proven = verifyDocument(view(), document, decodeDocumentHead(answer.head), answer.records)
     await assertChecks(verifier, proven.checks)
     const { record } = proven
-    return { proven, adoption: record && (await prepareAdoption(proven, record, { channel, keys: keys(), snapshot })) }
+    return {
+      proven,
+      adoption:
+        record &&
+        (await prepareAdoption(proven, record, {
+          channel,
+          keys: keys(),
+          snapshot,
+          actor: this.#options.documents.ownActor(document),
+        })),
+    }
   }
 
   /** What parked actors wrote may be in the snapshot; where that contradicts what they wrote before, they stay parked. */
@@ -368,6 +482,20 @@ export class Replication {
     const used = adoption?.snapshot && proven.record?.snapshots.at(-1 - snapshot)
     if (used !== undefined) this.#tried.add(toHex(used.hash))
     await onAdopted()
+    if (used !== undefined) this.#replayIfLacking(document)
+  }
+
+  /**
+   * Somebody builds on what is not in the snapshot, although all that it covers is here: then its author may have found
+   * changes for the tags that are not those that everybody took. All entries from the first settle it.
+   */
+  #replayIfLacking(document: DocumentId): void {
+    const { stopped } = this.#options.documents.meta(document)
+    const isLacking = [...stopped.values()].some(({ code }) => code === 'ERR_DEPENDENCY')
+    if (!isLacking || this.#replayed.has(document)) return
+    this.#replayed.add(document)
+    this.#snapshots.set(document, 2)
+    this.refetch(document)
   }
 
   async #adopt(document: DocumentId, state: SpaceState, adoption: Adoption | undefined): Promise<void> {
@@ -392,6 +520,12 @@ export class Replication {
   #refuseSnapshot(document: DocumentId, refused: SnapshotRefused): void {
     const { environment, problems } = this.#options
     const { entry, error } = refused
+    // Withheld, or lost: nobody's fault that is known, and no problem once the document came by other ways.
+    if (error.code === 'ERR_BODY') {
+      const { code, message } = error
+      problems.add(`document/${document}`, { code, message, since: environment.now(), document })
+      return
+    }
     problems.add(`snapshot/${document}/${entry.index}`, {
       code: error.code,
       message: `the snapshot in entry ${entry.index} is refused: it is not what the log commits to`,
@@ -407,9 +541,16 @@ export class Replication {
     this.#fetching.delete(document)
     if (hash !== undefined) this.#tried.delete(hash)
     problems.add(`document/${document}`, { code, message, since: environment.now(), document })
-    this.#cancelRetry()
-    this.#cancelRetry = environment.schedule(RETRY, () => this.fetchMissing())
+    if (this.#postponed.size === 0) {
+      this.#cancelRetry()
+      this.#cancelRetry = environment.schedule(RETRY, () => {
+        this.#postponed.clear()
+        this.fetchMissing()
+      })
+    }
+    this.#postponed.add(document)
     onUpdate()
+    this.fetchMissing()
   }
 
   /** A replica of everything that lacks nothing any more needs no tracers. */
@@ -417,6 +558,8 @@ export class Replication {
     const { channel, documents, replicate, view } = this.#options
     const { state, space } = view()
     if (replicate !== 'all' || this.#vouched !== undefined || state === undefined || !isWhole(state)) return
+    // What is held back is not here yet: it comes as a whole once the own chain is closed.
+    for (const { clonedAt } of documents.metas()) if (clonedAt === HELD_BACK) return
     channel.enqueue(async () => {
       if (this.#held === undefined || this.#missing().length > 0) return
       const deletes = [spaceKey(space, 'skeleton')]

@@ -1,9 +1,10 @@
 import * as Automerge from '@automerge/automerge/slim'
+import { equalBytes } from '../bytes.ts'
 import { ZERO_32 } from '../crypto/hash.ts'
 import { changeTag } from '../crypto/keyring.ts'
 import type { DocumentId } from '../ids.ts'
 import type { LogView } from '../verify/log.ts'
-import { actorsOf, type DocumentRecord, knownDocument } from '../verify/state.ts'
+import { type ActorRecord, actorsOf, type DocumentRecord, knownDocument } from '../verify/state.ts'
 import type { AnyDoc } from './content.ts'
 import type { DocumentSet } from './document-set.ts'
 import { summaryOf } from './guarded-document.ts'
@@ -52,11 +53,11 @@ export async function writeSnapshot(
   if (record === undefined || incarnation === undefined || meta.clonedAt !== undefined) return undefined
   // What is shown is then exactly what is proven.
   if (core.locals.length > 0 || !isNews(record, view)) return undefined
-  const covered = coveredBy(record, meta)
-  const payload = buildSnapshot(core.doc, covered, importIn(core.doc, record, covered))
-  if (payload === undefined || payload.length > MAX_PAYLOAD) return undefined
   const tag = (epoch: number): Uint8Array =>
     changeTag(keys.forDocument(document, record.birthEpoch, epoch).tag, ZERO_32)
+  const covered = coveredBy(record, meta, tag)
+  const payload = buildSnapshot(core.doc, covered, importIn(core.doc, record, covered))
+  if (payload === undefined || payload.length > MAX_PAYLOAD) return undefined
   return sealSnapshot(context, document, incarnation, payload, tag)
 }
 
@@ -66,14 +67,36 @@ function isNews({ contentEnd, snapshots }: DocumentRecord, { range }: LogView): 
 }
 
 /** Each actor up to its latest entry; one that is stopped, up to where its content was taken. */
-function coveredBy(record: DocumentRecord, { stopped, tips }: DocumentMeta): readonly ActorToCover[] {
+function coveredBy(
+  record: DocumentRecord,
+  { stopped, tips }: DocumentMeta,
+  tagOfNothing: (epoch: number) => Uint8Array,
+): readonly ActorToCover[] {
   const covered: ActorToCover[] = []
-  for (const { actor, seq, hash } of actorsOf(record)) {
+  for (const item of actorsOf(record)) {
+    const { actor, seq, hash } = item
     const stop = stopped.get(actor)
     const end = stop === undefined ? { seq, hash } : stop.covered
-    if (end !== undefined) covered.push({ actor, ...end, tip: tips.get(actor) })
+    const tip = tips.get(actor)
+    const isTrue = tip !== undefined || (stop === undefined && isTagOfNothing(item, record, tagOfNothing))
+    if (end === undefined || !isTrue) continue
+    covered.push({ actor, ...end, tip })
   }
   return covered
+}
+
+/**
+ * Of an actor without changes: does its tag say so? A chain may begin with a snapshot, whose tag nobody has held against
+ * anything. Under any other tag whoever checks this snapshot would take it for a wrong one, and its author for a liar.
+ */
+function isTagOfNothing(
+  { tag, epoch }: ActorRecord,
+  { birthEpoch, importTag }: DocumentRecord,
+  tagOfNothing: (epoch: number) => Uint8Array,
+): boolean {
+  if (importTag !== undefined && equalBytes(tag, importTag)) return true
+  for (let made = epoch; made >= birthEpoch; made--) if (equalBytes(tag, tagOfNothing(made))) return true
+  return false
 }
 
 /** What the document began with: the changes of all who are not covered. */

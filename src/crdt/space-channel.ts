@@ -1,7 +1,7 @@
 import { concat } from '../bytes.ts'
 import type { SigningKey } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
-import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
+import { asSealogError, type ErrorCode, hasCode, SealogError } from '../errors.ts'
 import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
 import { authenticationInput } from '../relay/authentication.ts'
 import { type RelayClient, retryDelay, type Session } from '../relay/client.ts'
@@ -261,6 +261,16 @@ export class SpaceChannel {
     return this.#body(index, length)
   }
 
+  /** The same; undefined where the relay does not have it: it may have lost it, and serve it later. */
+  async bodyIfServed(index: number, length: number): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#body(index, length)
+    } catch (error) {
+      if (hasCode(error, 'ERR_BODY')) return undefined
+      throw error
+    }
+  }
+
   /**
    * The batch with the bodies that were too long to travel in it; unverified like the rest.
    * @param isWanted documents whose bodies are wanted
@@ -273,7 +283,8 @@ export class SpaceChannel {
       const length = entry.body === undefined ? largeBodyLength(entry.header, isWanted) : 0
       total += length
       if (total > MAX_BODY_LENGTH) throw new SealogError('ERR_LIMIT', `bodies of ${total} bytes in one message`)
-      entries.push(length > 0 ? { ...entry, body: await this.#body(batch.from + offset, length) } : entry)
+      const body = length > 0 ? await this.bodyIfServed(batch.from + offset, length) : undefined
+      entries.push(body === undefined ? entry : { ...entry, body })
     }
     return { ...batch, entries }
   }

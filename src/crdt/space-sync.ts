@@ -3,14 +3,23 @@ import { assertCommits } from '../crypto/epoch.ts'
 import type { SignatureVerifier, SigningKey } from '../crypto/sign.ts'
 import { nobleSigningKey } from '../crypto/sign-backend.ts'
 import type { Environment } from '../environment.ts'
-import { asSealogError, SealogError } from '../errors.ts'
+import { asSealogError, hasCode, SealogError } from '../errors.ts'
 import type { DocumentId, MemberId, SpaceId } from '../ids.ts'
 import type { RelayClient } from '../relay/client.ts'
 import type { Sync } from '../relay/messages.ts'
 import { assertChecks } from '../verify/check.ts'
 import { encodeNote, originOf, parseNote, relaySignature } from '../verify/checkpoint.ts'
 import { roleNumber } from '../verify/control.ts'
-import { type Advanced, advance, type Batch, isCurrent, type LogView, type VerifiedEntry } from '../verify/log.ts'
+import {
+  type Advanced,
+  type Anchor,
+  advance,
+  type Batch,
+  isCurrent,
+  type LogView,
+  type VerifiedEntry,
+  withAnchor,
+} from '../verify/log.ts'
 import { noteKeyHash } from '../verify/note-key.ts'
 import { findActor, knownDocument } from '../verify/state.ts'
 import { absorb } from './absorb.ts'
@@ -19,14 +28,14 @@ import { HELD_BACK } from './adoption-plan.ts'
 import { Cosigner } from './cosigner.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { Freshness } from './freshness.ts'
-import { compareHead } from './heads.ts'
+import { type Compared, compareHead } from './heads.ts'
 import { MissingBodies } from './missing-bodies.ts'
 import { Outbound } from './outbound.ts'
 import { hasPending } from './outbox.ts'
 import { addStopped, type Problems } from './problems.ts'
 import { recentRows } from './recent-rows.ts'
 import { type Replicate, Replication, type RowChange } from './replication.ts'
-import { restoreRelay } from './restore.ts'
+import { restoreRelay, sizeOfBehind } from './restore.ts'
 import { spaceKey } from './rows.ts'
 import type { SealContext } from './seal.ts'
 import type { DeviceSecrets, SpaceKeys, SpaceSecrets } from './secrets.ts'
@@ -88,6 +97,9 @@ export class SpaceSync {
   #note: Uint8Array | undefined
   #evidence: Uint8Array | undefined
   #halted: SealogError | undefined
+  #comparing: Promise<void> = Promise.resolve()
+  /** Why a batch could not be read that the relay signed. */
+  #unknown: SealogError | undefined
   #paused = false
   #closed = false
   /** Documents whose own chain is closed: own changes have yet to be carried over. */
@@ -145,6 +157,7 @@ export class SpaceSync {
       replaceView: (view, note, change) => this.#replaceView(view, note, change),
       commit: change => this.#commit(change),
       onEntries: options.onEntries,
+      isAdmitted: () => this.secrets.admission === undefined,
       onRetired: document => this.#retired.add(document),
       onAdopted: () => this.#carryOver(),
       onEvidence: evidence => void this.#freeze(evidence),
@@ -231,8 +244,11 @@ export class SpaceSync {
 
   /** Ends what a crash may have interrupted, then starts to sync. */
   async start(): Promise<void> {
-    for (const { document } of this.#options.documents.metas())
+    for (const { document } of this.#options.documents.metas()) {
       if (this.#isRetired(document)) this.#retired.add(document)
+      // What was here before a skip is wanted again, whether or not somebody opens it: it may have something to send.
+      this.#replication.want(document)
+    }
     await this.#carryOver().catch(error => this.#options.onStore(asSealogError(error, 'ERR_STORE', 'the store failed')))
     this.#start()
   }
@@ -301,12 +317,17 @@ export class SpaceSync {
     const genesis = admission?.type === 'genesis' && this.#view.state === undefined ? admission.entry : undefined
     // As long as nothing can be read, only the end of the log is asked for: the invite's secret comes first.
     const from = epochs.length === 0 ? (this.#view.anchors.at(-1)?.size ?? 0) : this.#replication.openFrom
-    const { held } = this.#replication
-    return { signer: signerOf(this.#device()), from, genesis, wants: held && [...held] }
+    return { signer: signerOf(this.#device()), from, genesis, wants: this.#replication.wants }
   }
 
   #onOpenRefused(error: SealogError): boolean {
     if (error.code === 'ERR_RELAY_BEHIND') {
+      void this.#restore(error)
+      return true
+    }
+    // The log admits this device, so the relay's may have become shorter than that.
+    const isMember = this.secrets.admission === undefined && this.#deviceNumber(this.secrets.device) !== undefined
+    if (error.code === 'ERR_UNAUTHORIZED' && isMember) {
       void this.#restore(error)
       return true
     }
@@ -322,9 +343,13 @@ export class SpaceSync {
   async #restore(error: SealogError): Promise<void> {
     const { store, problems, environment } = this.#options
     const over = this.#channel.guard()
-    problems.add('restore', { code: error.code, message: error.message, since: environment.now() })
     try {
-      await restoreRelay(this.#channel, store, this.#view, this.#note, error.details.index ?? 0)
+      const isBehind = error.code === 'ERR_RELAY_BEHIND'
+      const from = isBehind ? error.details.index : await sizeOfBehind(this.#channel, store, this.#view, this.#note)
+      if (from === undefined) throw error
+      const message = `the relay has ${from} entries of ${this.#view.range.size}`
+      problems.add('restore', { code: 'ERR_RELAY_BEHIND', message, since: environment.now() })
+      await restoreRelay(this.#channel, store, this.#view, this.#note, from)
       problems.clear('restore')
       if (!over()) this.#channel.open()
     } catch (failure) {
@@ -337,7 +362,8 @@ export class SpaceSync {
     const index = error.details.index === undefined ? {} : { index: error.details.index }
     problems.add('sync', { code: error.code, message: error.message, since: environment.now(), ...index })
     if (error.code.startsWith('ERR_STORE')) this.#options.onStore(error)
-    if (error.code === 'ERR_UPGRADE') {
+    // Only what the relay signed ends anything: an answer that is to be proven yet may be asked for again.
+    if (error === this.#unknown) {
       this.#halted = error
       this.#channel.stop()
     }
@@ -376,11 +402,15 @@ export class SpaceSync {
     // Only the end was asked for, as a skip was to come first.
     if (message.batch.from > this.#view.range.size && this.#view.state === undefined) return this.#channel.open()
     const batch = await this.#channel.withLargeBodies(message.batch, document => this.#replication.isKnown(document))
+    const before = this.#view
     const advanced = this.#advance(batch)
     await assertChecks(this.#options.verifier, advanced.checks)
     if (over()) return
     await this.#checkEpochs(advanced.view)
-    await this.#options.documents.exclusive(() => this.#absorb(advanced, batch))
+    await this.#options.documents.exclusive(async () => {
+      // A head may have come in since, to which these entries have to lead as well.
+      await this.#absorb(this.#view === before ? advanced : this.#advance(batch), batch)
+    })
     // The batch is in the store: whatever fails from here on, its entries count.
     await this.#absorbed(advanced.entries)
     if (over()) return
@@ -392,6 +422,7 @@ export class SpaceSync {
     try {
       return advance(this.#view, batch)
     } catch (error) {
+      if (hasCode(error, 'ERR_UPGRADE')) this.#unknown = error
       const evidence = this.#witness.suspect(batch)
       if (evidence !== undefined) void this.#freeze(evidence)
       throw error
@@ -547,23 +578,57 @@ export class SpaceSync {
    * @throws SealogError ERR_CHECKPOINT… where it is not the relay's word about this space; ERR_PROOF where the relay
    * does not show that the two are one log; ERR_FROZEN where it contradicted itself
    */
-  async compareHead(note: Uint8Array): Promise<void> {
+  compareHead(note: Uint8Array): Promise<void> {
+    // One at a time, so that what comes of an earlier one is never shown after what comes of a later one.
+    const compared = this.#comparing.then(() => this.#compareHead(note, false))
+    this.#comparing = compared.catch(() => {})
+    return compared
+  }
+
+  /** @param isAwaited everything has come that the relay had when the head came */
+  async #compareHead(note: Uint8Array, isAwaited: boolean): Promise<void> {
     const head = bareNote(note, this.#view)
-    const compared = await compareHead(head, this.#view, this.#note, this.#channel, this.#options.verifier)
+    const compared = await this.#compared(head)
     this.#witness.heard(head)
     const evidence = compared.evidence ?? this.#witness.suspect(undefined)
     if (evidence !== undefined) await this.#freeze(evidence)
     if (this.#evidence !== undefined) throw new SealogError('ERR_FROZEN', 'the relay signed two logs')
+    const { problems, environment } = this.#options
+    if (compared.refused !== undefined) {
+      const { code, message } = compared.refused
+      problems.add('head', { code, message, since: environment.now() })
+      throw compared.refused
+    }
+    problems.clear('head')
     const { anchor } = compared
     if (anchor === undefined) return
-    await this.#options.documents.exclusive(async () => {
-      const known = this.#view.anchors.some(({ size }) => size === anchor.size)
-      if (known || anchor.size <= this.#view.range.size) return
-      const anchors = [...this.#view.anchors, anchor].sort((a, b) => a.size - b.size)
+    // What the relay sent before it signed this head may still be on its way here, and is no rollback.
+    if (!isAwaited) await this.#channel.barrier().catch(() => {})
+    // A log that grew past it in the meantime was not held against it.
+    if (!isAwaited || !(await this.#keepAnchor(anchor))) await this.#compareHead(note, true)
+  }
+
+  /** @returns whether entries must lead there from now on: not where they are here already */
+  #keepAnchor(anchor: Anchor): Promise<boolean> {
+    return this.#options.documents.exclusive(async () => {
+      if (anchor.size <= this.#view.range.size) return false
+      const anchors = withAnchor(this.#view.anchors, anchor)
+      if (anchors === this.#view.anchors) return true
       const view = { ...this.#view, anchors }
       await this.#commit({ puts: [[spaceKey(view.space, 'view'), encodeViewRow(view, this.#note)]], deletes: [] })
       this.#view = view
+      return true
     })
+  }
+
+  /** The relay's word to somebody else, with what there is against it: it may contradict other words than the view. */
+  async #compared(head: Uint8Array): Promise<Compared & { readonly refused?: SealogError }> {
+    try {
+      return await compareHead(head, this.#view, this.#note, this.#channel, this.#options.verifier)
+    } catch (error) {
+      if (hasCode(error, 'ERR_PROOF')) return { refused: error }
+      throw error
+    }
   }
 
   /** Sync ends for good; what is here stays readable, and local work goes on. */

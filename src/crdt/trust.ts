@@ -36,7 +36,7 @@ export function encodeTrustRow({ target, by, audited, note }: Vouched): Uint8Arr
   const { state } = audited
   return encodeCbor([
     [target.size, target.note],
-    by === 'inviter' ? [] : by.map(idBytes),
+    optional(by === 'inviter' ? undefined : by, members => members.map(idBytes)),
     encodeViewRow(audited, note),
     optional(state && encodeControlState(state.control), bytes => bytes),
     optional(state && encodeKnown(state.documents), bytes => bytes),
@@ -48,7 +48,10 @@ export function decodeTrustRow(bytes: Uint8Array): Vouched {
   return readRow('trust', () => {
     const fields = asTuple(decodeCbor(bytes, MAX_TRUST), 5, 'trust')
     const target = asTuple(fields[0], 2, 'target')
-    const members = asArray(fields[1], 4096, 'vouchers').map(item => memberIdOf(asBytes(item, 16, 'voucher')))
+    // Nobody else need answer for it where an own device does, and the policy asks for no more.
+    const members = asOptional(fields[1], 'vouchers', (item, what) =>
+      asArray(item, 4096, what).map(each => memberIdOf(asBytes(each, 16, 'voucher'))),
+    )
     const { view, note } = decodeViewRow(asBytesUpTo(fields[2], MAX_TRUST, 'audited view'), undefined)
     const control = asOptional(fields[3], 'control', (item, what) => asBytesUpTo(item, MAX_TRUST, what))
     const documents = asOptional(fields[4], 'documents', (item, what) => asBytesUpTo(item, MAX_TRUST, what))
@@ -61,7 +64,7 @@ export function decodeTrustRow(bytes: Uint8Array): Vouched {
         size: asUint(target[0], 'size'),
         note: asBytesUpTo(target[1], 16 * 1024, 'note'),
       },
-      by: members.length === 0 ? 'inviter' : members,
+      by: members ?? 'inviter',
       audited: { ...view, state, head: undefined },
       note,
     }

@@ -30,15 +30,20 @@ export class Witness {
     this.#notes = [note, ...this.#notes].slice(0, MAX_NOTES)
   }
 
-  /** The view after a batch that was verified and kept; undefined where something else led there. */
+  /**
+   * The view after a batch that was verified and kept; undefined where something else led there. A document that came
+   * in the middle of a catch-up leaves the log where it was: what was signed last as a whole stays the beginning, or a
+   * relay could have itself forgotten by what it sends in between.
+   */
   accepted(view: LogView, note: Uint8Array, batch: Batch | undefined): void {
-    if (isCurrent(view) || batch === undefined) {
+    if (isCurrent(view)) {
       this.#base = view
       this.#baseNote = note
       this.#batches = []
       this.#kept = 0
       return
     }
+    if (batch === undefined) return
     this.#kept += batch.entries.reduce((sum, { header }) => sum + header.length + 100, batch.tracer?.length ?? 0)
     // A log that is this far away from its last signed state is not worth the memory: what is refused stays refused.
     if (this.#kept > MAX_KEPT) this.#batches = undefined
@@ -48,7 +53,10 @@ export class Witness {
   /** Evidence against the relay, judged and found to hold; undefined where what it signed shows nothing. */
   suspect(refused: Batch | undefined): Uint8Array | undefined {
     const notes = [...(this.#baseNote === undefined ? [] : [this.#baseNote]), ...this.#notes]
-    if (refused === undefined) return convict({ view: this.#base, notes, batches: [] })
+    if (refused === undefined) {
+      const signed = this.#batches?.map(batch => batch.note) ?? []
+      return convict({ view: this.#base, notes: [...notes, ...signed.toReversed()], batches: [] })
+    }
     if (this.#batches === undefined) return convict({ view: this.#base, notes: [refused.note, ...notes], batches: [] })
     return convict({ view: this.#base, notes, batches: [...this.#batches, refused] })
   }

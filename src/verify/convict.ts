@@ -85,7 +85,8 @@ function* candidates({ view, notes, batches }: Suspicion): Generator<Uint8Array>
   const areSigned = batches.length > 0 && batches.every(batch => findNote(known, batch.note) !== undefined)
   if (areSigned && (base !== undefined || view.range.size === 0)) {
     const anchors = contradictedBy(view, known, batches).slice(0, ONE)
-    const prefixes = falseSeen(batches, ranges).slice(0, ONE)
+    // What was accepted before has been held against the log already.
+    const prefixes = falseSeen(batches.slice(-1), ranges.slice(-1)).slice(0, ONE)
     yield transitionEvidence(view, base?.bytes, batches, anchors, prefixes)
   }
 }

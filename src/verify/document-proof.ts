@@ -33,7 +33,7 @@ export interface ProvenDocument {
  * 4. what its author had seen is how this very log begins;
  * 5. every body that came is the one its header commits to.
  *
- * Where the entries stand in the log is only claimed; nothing about content depends on it.
+ * Where the entries stand in the log is only claimed, see `assertPlaces`; nothing about content depends on it.
  *
  * @throws SealogError with the code of the step that failed
  */
@@ -72,7 +72,25 @@ export function verifyDocument(
   const counted = [...chains.values()].reduce((sum, chain) => sum + chain.length, 0)
   if (counted !== entries.length)
     throw new SealogError('ERR_PROOF', 'an entry of an actor that the state does not have')
+  assertPlaces(chains.values())
   return { state: known, record, chains, checks }
+}
+
+/**
+ * What can be told of claimed places in the log: no two entries are at one place, as they are kept by it; none is before
+ * what its author had seen of the log (protocol.md R-SEEN-1); and nothing comes before an import.
+ * @param chains of one document
+ * @throws SealogError ERR_PROOF
+ */
+export function assertPlaces(chains: Iterable<Chain>): void {
+  const entries = [...chains].flat()
+  const places = new Set(entries.map(entry => entry.index))
+  const imported = entries.find(({ header }) => header.kind === 'import')
+  const isWrong =
+    places.size !== entries.length ||
+    entries.some(({ header, index }) => header.seenSize > index) ||
+    (imported !== undefined && entries.some(({ index }) => index < imported.index))
+  if (isWrong) throw new SealogError('ERR_PROOF', 'entries at places of the log where they cannot be')
 }
 
 /**

@@ -92,10 +92,10 @@ function judgeCheckpoints({ notes }: CheckpointsClaim, court: Court): Finding {
  *
  * - One size has one root and one state root: the log only grows, and the state is a function of the log.
  * - Two sizes never have one root: the trees have different shapes, so that would be a collision of SHA-256.
- * - Sizes and times go up together. A relay signs no size below one that it signed, and no time before one that it
- *   signed (protocol.md R-NOTE-7, R-NOTE-8), so of two sizes the smaller was signed first and has the earlier time, or
- *   the same one: within a millisecond many notes can be signed. Of one size, any two times are possible: a note is
- *   signed anew while nothing is appended.
+ *
+ * A smaller size with a later time is no such thing. It says that the relay went back, and whoever had more refuses
+ * it (protocol.md R-NOTE-4); but the one log may still be how the other begins, and a relay that was restored from a
+ * backup says just this before members give it back what it lost. If it goes on in another way, one of the above shows.
  */
 export function contradiction(a: Checkpoint, b: Checkpoint): string | undefined {
   if (a.size === b.size) {
@@ -104,9 +104,7 @@ export function contradiction(a: Checkpoint, b: Checkpoint): string | undefined 
     return undefined
   }
   if (equalBytes(a.root, b.root)) return `it signed one root for ${a.size} and for ${b.size} entries`
-  const [smaller, larger] = a.size < b.size ? [a, b] : [b, a]
-  if (smaller.time <= larger.time) return undefined
-  return `it signed ${smaller.size} entries at a later time than ${larger.size}: the log went back`
+  return undefined
 }
 
 // -- A log that is not how another begins -------------------------------------------------------------------------

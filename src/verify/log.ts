@@ -317,13 +317,24 @@ function checkNoAnchorContradicts(view: LogView, size: number, checkpoint: Check
 /** What later batches must still pass: heads signed before, and this one while its entries are on the way. */
 function anchorsBeyond(view: LogView, size: number, checkpoint: Checkpoint, note: Uint8Array): readonly Anchor[] {
   const anchors = view.anchors.filter(anchor => anchor.size > size)
-  if (checkpoint.size > size && !anchors.some(anchor => anchor.size === checkpoint.size)) {
-    // A relay whose heads run ahead of its entries for ever must not fill the replica: the latest takes the place of
-    // the one before it. Those that entries must pass first stay, the one of an invite among them.
-    if (anchors.length >= MAX_ANCHORS) anchors.pop()
-    anchors.push({ size: checkpoint.size, root: checkpoint.root, note })
+  return checkpoint.size > size ? withAnchor(anchors, { size: checkpoint.size, root: checkpoint.root, note }) : anchors
+}
+
+/**
+ * One more size whose root must be met. A relay whose heads run ahead of its entries for ever must not fill the
+ * replica: where there are too many, it takes the place of the furthest. Those that entries must pass first stay, the
+ * one of an invite among them.
+ * @param anchors ascending
+ * @returns the same list where it has this anchor
+ * @throws SealogError ERR_ROOT_MISMATCH where it has another root for that size
+ */
+export function withAnchor(anchors: readonly Anchor[], anchor: Anchor): readonly Anchor[] {
+  const known = anchors.find(({ size }) => size === anchor.size)
+  if (known !== undefined && !equalBytes(known.root, anchor.root)) {
+    throw new SealogError('ERR_ROOT_MISMATCH', `two signed roots for ${anchor.size} entries`)
   }
-  return anchors.sort(bySize)
+  if (known !== undefined) return anchors
+  return [...anchors.slice(0, MAX_ANCHORS - 1), anchor].sort(bySize)
 }
 
 function bySize(a: Anchor, b: Anchor): number {

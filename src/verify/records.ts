@@ -45,6 +45,8 @@ export interface DocumentHead {
 const MAX_PROOFS = 200_000
 const MAX_HASHES = 128
 const MAX_HEAD_LENGTH: number = 2 * MAX_DOCUMENT_PROOF
+/** Hashes take most of a head; without this limit, 64 MiB of the smallest items would take a gigabyte once read. */
+const MAX_ITEMS: number = 1 << 22
 
 export function encodeSkipHead(head: SkipHead): Uint8Array {
   return encodeCbor([head.note, head.range, head.documents, head.controlRoot, proofFields(head.proofs)])
@@ -52,7 +54,7 @@ export function encodeSkipHead(head: SkipHead): Uint8Array {
 
 /** @throws SealogError ERR_MALFORMED, ERR_LIMIT */
 export function decodeSkipHead(bytes: Uint8Array): SkipHead {
-  const fields = asTuple(decodeCbor(bytes, MAX_HEAD_LENGTH), 5, 'skip')
+  const fields = asTuple(decodeCbor(bytes, MAX_HEAD_LENGTH, MAX_ITEMS), 5, 'skip')
   return {
     note: asBytesUpTo(fields[0], 16 * 1024, 'note'),
     range: asBytesUpTo(fields[1], 4096, 'range'),
@@ -68,7 +70,7 @@ export function encodeDocumentHead(head: DocumentHead): Uint8Array {
 
 /** @throws SealogError ERR_MALFORMED, ERR_LIMIT */
 export function decodeDocumentHead(bytes: Uint8Array): DocumentHead {
-  const fields = asTuple(decodeCbor(bytes, MAX_HEAD_LENGTH), 3, 'document')
+  const fields = asTuple(decodeCbor(bytes, MAX_HEAD_LENGTH, MAX_ITEMS), 3, 'document')
   return {
     size: asUint(fields[0], 'size'),
     documents: asBytesUpTo(fields[1], MAX_DOCUMENT_PROOF, 'documents'),

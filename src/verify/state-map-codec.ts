@@ -78,7 +78,9 @@ export function encodePruned<T>(map: StateMap<T>, encodeValue: (value: T, key: U
  */
 export function decodePruned<T>(bytes: Uint8Array, codec: PrunedCodec<T>): StateMap<T> {
   const { hashValue, decodeValue, maxLength = 1 << 20, maxNodes = 1 << 16 } = codec
-  const items = asArray(decodeCbor(bytes, maxLength), maxNodes, 'pruned')
+  // A node is one item, or two in a third. What has many more is not even read: there is memory to lose.
+  const maxItems = Math.max(3 * maxNodes + 1, 1 << 16)
+  const items = asArray(decodeCbor(bytes, maxLength, maxItems), maxNodes, 'pruned')
   /** The way from the root to the node being read, a bit for each level. */
   const path = new Uint8Array(MAX_DEPTH)
   let position = 0

@@ -10,6 +10,7 @@ import {
   encodeCbor,
   optional,
 } from '../codec.ts'
+import { type BoundedCache, boundedCache } from '../crypto/bounded-cache.ts'
 import { labelledHash } from '../crypto/hash.ts'
 import { hasCode } from '../errors.ts'
 import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type MemberId, memberIdOf } from '../ids.ts'
@@ -132,8 +133,11 @@ const STATE_KEY = 'sealog/v1/state-key'
 
 /** Where a document or an actor stands in its map. @returns 32 bytes */
 export function stateKey(id: DocumentId | ActorId): Uint8Array {
-  return labelledHash(STATE_KEY, idBytes(id))
+  return stateKeys.get(id, () => labelledHash(STATE_KEY, idBytes(id)))
 }
+
+/** The reducer asks for the same few keys several times an entry. */
+const stateKeys: BoundedCache<Uint8Array> = boundedCache(4096)
 
 /** Where a device stands in the map of a document's writers. @returns 32 bytes */
 export function writerKey(device: number): Uint8Array {

@@ -15,11 +15,11 @@ import { encodeHeader, entryHash, type Header, headerContext } from '../../src/v
 import { type Advanced, emptyView, type VerifiedEntry } from '../../src/verify/log.ts'
 import { bytesOf, DOCUMENT } from '../helpers/log-builder.ts'
 
-const KEYS: SpaceKeys = new SpaceKeys([bytesOf('epoch secret')])
+export const KEYS: SpaceKeys = new SpaceKeys([bytesOf('epoch secret')])
 const SPACE = spaceIdOf(bytesOf('space'))
 const { content: CONTENT_KEY, tag: TAG_KEY } = KEYS.forDocument(DOCUMENT, 0, 0)
 
-function actorOf(name: string): ActorId {
+export function actorOf(name: string): ActorId {
   return name.repeat(32).slice(0, 32) as ActorId
 }
 
@@ -141,7 +141,7 @@ export class Reader {
   readonly set: DocumentSet
   readonly #store: ReplicaStore
   /** What `problems` would show. */
-  readonly problems = new Map<ActorId, Stopped>()
+  readonly problems: Map<ActorId, Stopped> = new Map()
   used = true
 
   private constructor(store: ReplicaStore) {

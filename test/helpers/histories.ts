@@ -119,7 +119,8 @@ export async function historyOf({ authors: count, isImported, steps }: Script): 
     if (retired.has(author.actor)) continue
     if (what === 'see') author.merge(authors[(who + 1 + (n % (count - 1))) % count] as Author)
     if (what === 'honest snapshot' || what === 'accomplice' || what === 'forged snapshot') {
-      const plain = what === 'honest snapshot' ? await honest(follower, entries, imported) : known(authors, truth, imported)
+      const plain =
+        what === 'honest snapshot' ? await honest(follower, entries, imported) : known(authors, truth, imported)
       if (plain === undefined) continue
       const payload = decodeSnapshotPayload(plain)
       const forged = what === 'forged snapshot' ? { ...payload, covered: payload.covered.slice(1) } : payload
@@ -153,7 +154,12 @@ function edit(doc: Record<string, unknown>, name: string, n: number): void {
   else doc.list.splice(n % (doc.list.length + 1), 0, `${name}${n}`)
 }
 
-function contentOf(what: What, payload: ChangesPayload, n: number, author: Author): Parameters<Author['entry']>[1] {
+export function contentOf(
+  what: What,
+  payload: ChangesPayload,
+  n: number,
+  author: Author,
+): Parameters<Author['entry']>[1] {
   const { latestHash, chunks } = payload
   switch (what) {
     case 'mis-tagged':
@@ -189,7 +195,7 @@ function contentOf(what: What, payload: ChangesPayload, n: number, author: Autho
 
 /** Another document by the same actor. */
 function posing(actor: ActorId): Author {
-  const other = new Author(actor[0] as string)
+  const other = new Author(actor)
   other.set('posing', true)
   return other
 }
@@ -244,7 +250,9 @@ function verified(
   index: number,
 ): (ReturnType<typeof verifySnapshot> & { payload: SnapshotPayload }) | undefined {
   const payload = snapshots.get(index)
-  if (payload === undefined) return undefined
+  const [first] = entries
+  const isImportCovered = imported === undefined || payload?.covered.some(({ actor }) => actor === first?.actor)
+  if (payload === undefined || !isImportCovered) return undefined
   const proven = payload.covered.flatMap(({ actor, seq }) => {
     const entry = entries.find(item => item.actor === actor && item.header.seq === seq)
     return entry === undefined || entry.index >= index ? [] : [{ actor, seq, hash: entry.hash, tag: entry.header.tag }]
@@ -279,16 +287,14 @@ export function adoptionOf(history: History, size: number): Adoption {
   for (const index of candidates) snapshot ??= verified(history, index)
   const covered = new Map(snapshot?.payload.covered.map(item => [item.actor, item.seq]))
   const tail = known.filter(({ actor, header }) => header.seq > (covered.get(actor) ?? -1))
-  const adopted = snapshot && { ...snapshot, saved: snapshot.payload.saved }
   return {
     document: DOCUMENT,
     record: { ...emptyDocument(DOCUMENT, 0), importTag: history.imported?.tag },
-    snapshot: adopted,
+    snapshot,
     entries: tail.map(entry => (missing.has(entry.index) ? withheld(entry) : entry)),
     keysOf: (document, epoch) => KEYS.forDocument(document, epoch, epoch),
     discard: () => {
-      if (adopted !== undefined) Automerge.free(adopted.doc)
+      if (snapshot !== undefined) Automerge.free(snapshot.doc)
     },
   }
 }
-

@@ -23,6 +23,8 @@ export interface Forgery {
   readonly tagged: Uint8Array
   /** What travels as the body, in place of the sealed payload. */
   readonly body?: Uint8Array
+  /** By default `changes`. */
+  readonly kind?: Header['kind']
 }
 
 /**
@@ -45,7 +47,7 @@ export async function sendAsMember(
   const signer = nobleSigningKey(secrets.device.signing)
   const incarnation = world.platform.environment.random(8)
   const actor = ownActor(space, document, signer.publicKey, incarnation)
-  const { payload, tagged, body } = forge(actor)
+  const { payload, tagged, body, kind = 'changes' } = forge(actor)
   const number = [...(view.state?.control.devices ?? [])].find(
     ([, device]) => toHex(device.signing) === toHex(signer.publicKey),
   )?.[0]
@@ -60,7 +62,7 @@ export async function sendAsMember(
     seenSize: view.range.size,
     seenRoot: rootOf(view.range),
     epoch: 0,
-    kind: 'changes',
+    kind,
     tag: changeTag(keys.tag, tagged),
   }
   const { random } = world.platform.environment

@@ -48,7 +48,9 @@ function casesOf(lies: readonly Lie[], replicate: Replication): readonly Case[] 
     const isEarly = occasion === 'crossing' || occasion === 'greeting'
     const moments: readonly Moment[] = isEarly ? ['catch-up'] : MOMENTS
     const all = moments.map(moment => [lie.name, moment, lie] as const)
-    if (replicate === 'all') return all
+    // What freezes a replica takes a new world each time: each of the moments is on one of the two kinds of replica.
+    const isElsewhere = (_: Case, i: number): boolean => i !== number % all.length
+    if (replicate === 'all') return lie.freezes && all.length > 1 ? all.filter(isElsewhere) : all
     if (/^(flip-|2\^)/.test(lie.name) && number % SAMPLE > 0) return []
     // Each of the moments for a third of the lies.
     const one = all[number % all.length]
@@ -168,8 +170,7 @@ export function describeLies(title: string, isMeant: (lie: Lie) => boolean): voi
           await expectConvicted(opened, bob)
           return
         }
-        expect(lie.expected).toContain(problems[0])
-        expect(new Set(problems).size).toBe(1)
+        for (const code of problems) expect(lie.expected).toContain(code)
         expect(await stateOf(bob)).toEqual(before)
 
         // Work goes on while the relay lies, and once it no longer does, nothing is lost.

@@ -132,7 +132,9 @@ describe('an import', () => {
     world = await openWorld({ hurry: 0.01, limits: EAGER })
     const { annSpace, bobSpace } = await openPair(world)
     let foreign = Automerge.from<Record<string, unknown>>({ title: 'from elsewhere', body: 'old ' })
-    foreign = Automerge.change(foreign, doc => void (doc.body = 'older '))
+    foreign = Automerge.change(foreign, doc => {
+      doc.body = 'older '
+    })
     const note = await annSpace.importDocument<Note>(Automerge.save(foreign), { name: 'Old notes' })
     expect(note.doc()).toEqual({ title: 'from elsewhere', body: 'older ' })
     note.change(doc => {

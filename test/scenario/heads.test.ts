@@ -63,7 +63,9 @@ describe('a head of another member (R-HEAD-2)', () => {
     world = await openWorld({ hurry: 0.01 })
     const { annSpace, bobSpace, annNote } = await openPair(world)
     const early = bobSpace.head as Uint8Array
-    annNote.change(doc => void (doc.title = 'more'))
+    annNote.change(doc => {
+      doc.title = 'more'
+    })
     await annSpace.sync({ timeout: TIMEOUT })
     await bobSpace.sync({ timeout: TIMEOUT })
     await annSpace.compareHead(early, { timeout: TIMEOUT })
@@ -77,7 +79,9 @@ describe('a head of another member (R-HEAD-2)', () => {
     expect(await annSpace.verifyFingerprint(bob?.qr as string, { timeout: TIMEOUT })).toBe(false)
     // Ahead: the log has to lead there.
     bobSpace.pause()
-    annNote.change(doc => void (doc.title = 'more and more'))
+    annNote.change(doc => {
+      doc.title = 'more and more'
+    })
     await annSpace.sync({ timeout: TIMEOUT })
     bobSpace.resume()
     await bobSpace.compareHead(annSpace.head as Uint8Array, { timeout: TIMEOUT })
@@ -86,7 +90,7 @@ describe('a head of another member (R-HEAD-2)', () => {
     expect(annSpace.status.confirmed.byOther?.member).toBe(bobSpace.me.id)
   })
 
-  it('shows as stale when the relay has signed nothing for long', async () => {
+  it('shows as stale when the relay has signed nothing for long (R-FRESH-1)', async () => {
     world = await openWorld({ hurry: 0.01 })
     const ann = await world.open('Ann', memoryStore(), { staleAfter: 600 })
     const space = await ann.createSpace({ timeout: TIMEOUT })

@@ -1,5 +1,6 @@
 import { forgeLog, type Lie, type Teller } from 'sealog-relay/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { generateSeed } from '../../src/crypto/sign.ts'
 import { nobleSigningKey } from '../../src/crypto/sign-backend.ts'
@@ -69,7 +70,7 @@ beforeAll(async () => {
   await space.sync(within(opened))
   space.pause()
   await settleAll(opened)
-  const of = (from: typeof store) => deviceOf(from, ann.space.id)
+  const of = (from: ReplicaStore): Promise<MemberDevice> => deviceOf(from, ann.space.id)
   members = { ann: await of(ann.store), bob: await of(bob.store), carl: await of(store) }
   await bob.replica.close()
 })
@@ -108,7 +109,7 @@ async function comeBack(lie: Lie) {
   return { replica, space }
 }
 
-describe('who comes back after long, and is shown cosignatures', () => {
+describe('who comes back after long, and is shown cosignatures (R-SKIP-8, R-VOUCH-1)', () => {
   it.each(FALSE_LINES)('%s: does not skip, replays the log instead, and has everything', async (_what, lines) => {
     const { ann, relay } = opened
     const told = relay.told.length

@@ -5,7 +5,7 @@ import type { Note } from '../helpers/world.ts'
 
 const DOCUMENT_LIES = LIES.filter(({ name }) => name.startsWith('document-'))
 
-describe('a document that a sparse replica opens', () => {
+describe('a document that a sparse replica opens (R-DOC-1)', () => {
   let opened: LyingWorld
 
   beforeAll(async () => {

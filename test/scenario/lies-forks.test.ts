@@ -186,10 +186,8 @@ describe('a relay that goes back to an old, consistent state of the log', () => 
     relay.lie('truncated-log', { to: await partyOf(bob) })
     relay.cut()
     expect(await shown(bob)).toBe('ERR_ROLLBACK')
+    // The shorter log is how the longer one begins: a relay that lost its tail says the same.
+    expect(isFrozen(bob.space)).toBe(false)
     expect(await stateOf(bob)).toEqual(before)
-    relay.honest()
-    if (isFrozen(bob.space)) return
-    await settleAll(opened)
-    expect(codes(bob)).toEqual([])
   })
 })

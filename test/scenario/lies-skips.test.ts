@@ -6,7 +6,7 @@ import type { Note } from '../helpers/world.ts'
 
 const SKIP_LIES = LIES.filter(({ name }) => name.startsWith('skip-'))
 
-describe('who joins a long log, and is lied to about what it skips', () => {
+describe('who joins a long log, and is lied to about what it skips (R-SKIP-8)', () => {
   let opened: LyingWorld
 
   beforeAll(async () => {

@@ -1,15 +1,17 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ZERO_32 } from '../../src/crypto/hash.ts'
 import { nobleVerifier } from '../../src/crypto/sign.ts'
-import { type ActorId, CONTROL_DOCUMENT, type DocumentId, documentIdOf, type MemberId } from '../../src/ids.ts'
+import { type ActorId, CONTROL_DOCUMENT, type DocumentId, documentIdOf } from '../../src/ids.ts'
 import { assertChecks } from '../../src/verify/check.ts'
 import { decodeRange } from '../../src/verify/compact-range.ts'
 import { type Chain, type ProvenDocument, prependChain, verifyDocument } from '../../src/verify/document-proof.ts'
+import { actorOf } from '../../src/verify/entry.ts'
 import type { LogView } from '../../src/verify/log.ts'
 import type { DocumentHead, LogRecord } from '../../src/verify/records.ts'
 import { withEntry } from '../../src/verify/reducer.ts'
 import {
   actorsOf,
+  type DeviceRecord,
   type DocumentRecord,
   findDocument,
   knownDocument,
@@ -147,6 +149,11 @@ describe('what the state has of the document is shown as a whole (R-DOC-2)', () 
     ).toMatch(/^ERR_PROOF/)
   })
 
+  it('nor with the count of open actors hidden, which later entries are judged by', async () => {
+    const touched = { actors: new Set([...actorsOf(full)].map(({ actor }) => actor)), devices: new Set<number>() }
+    expect(await head({ documents: encodeTracer(DOCUMENTS, new Map([[DOCUMENT, touched]])) })).toBe('ERR_PROOF stub')
+  })
+
   it('nor with an actor left out, cut back, or made up', async () => {
     const without = { ...full, actors: deleteAt(full.actors, stateKey(THIRD)) }
     const records = HONEST.records.filter((_, at) => !positionsOf(HONEST, THIRD).includes(at))
@@ -202,6 +209,14 @@ describe('each chain is whole, from where it begins to its latest entry (R-DOC-3
     expect(chain[0]?.header.prev).not.toEqual(ZERO_32)
   })
 
+  it('a seq that is left out, or a beginning that names something before it, is refused, though relay and author sign it', async () => {
+    expect(await forgedAnswer([{}, {}])).toBe('accepted')
+    expect(await forgedAnswer([{}, { seq: 3 }])).toBe('ERR_PROOF')
+    const incarnation = bytesOf('fresh').slice(0, 8)
+    expect(await forgedAnswer([{ incarnation }])).toBe('accepted')
+    expect(await forgedAnswer([{ incarnation, prev: bytesOf('something') }])).toBe('ERR_PROOF')
+  })
+
   it('an entry that comes twice is refused', async () => {
     for (const at of HONEST.records.keys()) {
       const record = HONEST.records[at] as LogRecord
@@ -221,6 +236,40 @@ describe('each chain is whole, from where it begins to its latest entry (R-DOC-3
           : record,
     )
     expect(await answer({ records: swapped })).toBe('ERR_PROOF')
+  })
+})
+
+describe('places in the log, as far as they can be told (R-DOC-8)', () => {
+  it('two entries at one place are refused', async () => {
+    const [at] = positionsOf(HONEST, THIRD) as [number]
+    const [first] = positionsOf(HONEST, WRITER) as [number]
+    const { index } = HONEST.records[first] as LogRecord
+    expect(await answer({ records: recordsWith(at, { index }) })).toBe('ERR_PROOF')
+    expect(await answer({ records: recordsWith(at, { index: SIZE - 1 }) })).toBe('accepted')
+  })
+
+  it('an entry before what its author had seen is refused', async () => {
+    const at = positionsOf(HONEST, actorOfDevice(log, log.owner, DOCUMENT)).at(-1) as number
+    const { index } = HONEST.records[at] as LogRecord
+    // The place before it is that of an entry of another document, so nothing else is wrong with it.
+    expect(log.entries[index - 1]?.decoded.document).toBe(OTHER)
+    expect(log.entries[index]?.decoded.seenSize).toBe(index)
+    expect(await answer({ records: recordsWith(at, { index: index - 1 }) })).toBe('ERR_PROOF')
+  })
+
+  it('nothing comes before the import that its document begins with', async () => {
+    const { log: other, writer: author } = LogBuilder.withWriter()
+    other.append(other.changes(author, { kind: 'import' }))
+    const start = other.size
+    other.append(other.changes(other.owner, { seenSize: 1 }))
+    const { head: shown, records } = documentAnswer(other, DOCUMENT)
+    const full = await other.viewAt(other.size)
+    const verify = (index: number) => {
+      const moved = records.map(record => (record.index === start ? { ...record, index } : record))
+      return verdictOf(() => verifyDocument(full, DOCUMENT, shown, moved))
+    }
+    expect(await verify(start)).toBe('accepted')
+    expect(await verify(start - 2)).toBe('ERR_PROOF')
   })
 })
 
@@ -295,25 +344,9 @@ describe('what the authors of the latest entries had seen is how this log begins
   })
 
   it('and is refused where it is another log, though relay and author sign it', async () => {
-    for (const [seenRoot, verdict] of [
-      [log.rootAt(4), 'accepted'],
-      [bytesOf('another log'), 'ERR_PROOF'],
-    ] as const) {
-      const { log: other } = sharedLog()
-      const entry = other.changes(third, { seenSize: 4, seenRoot })
-      const { decoded: header, hash } = entry
-      const { control, documents } = other.stateAt()
-      const before = findDocument(other.stateAt(), DOCUMENT)
-      const member = control.devices.get(third.number)?.member as MemberId
-      const record = withEntry(before, THIRD, member, { header, hash, index: other.size })
-      // What a relay has that does not run the reducer.
-      other.state = { control, documents: setAt(documents, stateKey(DOCUMENT), record) }
-      other.force(entry)
-      const range = decodeRange(rangeAt(other, other.size))
-      const { head: shown, records } = documentAnswer(other, DOCUMENT)
-      const lied: LogView = { ...view, range, state: other.stateAt() }
-      expect(await verdictOf(() => verifyDocument(lied, DOCUMENT, shown, records))).toBe(verdict)
-    }
+    const seen = (seenRoot: Uint8Array) => forgedAnswer([{ seenSize: 4, seenRoot }])
+    expect(await seen(log.rootAt(4))).toBe('accepted')
+    expect(await seen(bytesOf('another log'))).toBe('ERR_PROOF')
   })
 })
 
@@ -393,3 +426,26 @@ describe('a chain that is asked for further back (R-DOC-7)', () => {
     expect(() => prependChain(state, [], [])).toThrow(TypeError)
   })
 })
+
+/** What becomes of a document whose last entries no reducer has judged: what a relay has that signs whatever there is. */
+async function forgedAnswer(entries: readonly EntryOptions[]): Promise<string> {
+  const { log: other } = sharedLog()
+  for (const options of entries) {
+    const entry = other.changes(third, options)
+    const { decoded: header, hash } = entry
+    const { control, documents } = other.stateAt()
+    const { member, signing } = control.devices.get(third.number) as DeviceRecord
+    const actor = actorOf(other.spaceBytes, DOCUMENT, signing, header.incarnation)
+    const record = withEntry(findDocument(other.stateAt(), DOCUMENT), actor, member, {
+      header,
+      hash,
+      index: other.size,
+    })
+    other.state = { control, documents: setAt(documents, stateKey(DOCUMENT), record) }
+    other.force(entry)
+  }
+  const range = decodeRange(rangeAt(other, other.size))
+  const { head: shown, records } = documentAnswer(other, DOCUMENT, true)
+  const lied: LogView = { ...view, range, state: other.stateAt() }
+  return verdictOf(() => verifyDocument(lied, DOCUMENT, shown, records))
+}

@@ -55,6 +55,8 @@ const START = 5
 const ANCHOR = { size: 9, root: log.rootAt(9) }
 const HONEST = skipAnswer(log, START, SIZE, [ANCHOR.size])
 const FROM_NOTHING = skipAnswer(log, 0)
+/** More than is due, so that what is refused is not refused for a proof that is missing. */
+const ALL_PROOFS = proofsTo(log, SIZE, [...Array(SIZE).keys()])
 
 let view: LogView
 
@@ -195,7 +197,7 @@ describe('every control entry is there, at its place, by its author (R-SKIP-4)',
     // The last one: the reducer misses nothing, but the signed state has it.
     const records = HONEST.records.slice(0, -1)
     const end = (records.at(-1)?.index as number) + 1
-    const cut = { ...HONEST.head, controlRoot: log.rootAt(end), proofs: proofsTo(log, SIZE, [...Array(SIZE).keys()]) }
+    const cut = { ...HONEST.head, controlRoot: log.rootAt(end), proofs: ALL_PROOFS }
     expect(await answer({ head: cut, records })).toBe('ERR_STATE_ROOT')
   })
 
@@ -214,7 +216,9 @@ describe('every control entry is there, at its place, by its author (R-SKIP-4)',
     expect(await answer({ records: [first, first, second, ...rest] })).toBe('ERR_PROOF')
     const known = FROM_NOTHING.records[1] as LogRecord
     expect(known.index).toBeLessThan(START)
-    expect(await answer({ records: [known, ...HONEST.records] })).toBe('ERR_PROOF')
+    expect(await answer({ head: { ...HONEST.head, proofs: ALL_PROOFS }, records: [known, ...HONEST.records] })).toBe(
+      'ERR_PROOF',
+    )
   })
 
   it('nor stand elsewhere than its inclusion proof says', async () => {
@@ -254,10 +258,15 @@ describe('every control entry is there, at its place, by its author (R-SKIP-4)',
   })
 
   it('nor be an entry of a document', async () => {
-    const index = (HONEST.records[0] as LogRecord).index - 1
-    const { header, signature, body } = log.entries[index] as BuiltEntry
+    const index = 3
+    const { header, signature, body, decoded } = log.entries[index] as BuiltEntry
+    expect(decoded).toMatchObject({ kind: 'changes', seq: 0 })
     const record = { index, header, signature, body, inclusion: log.inclusion(index) }
-    expect(await answer({ records: [record, ...HONEST.records] })).toBe('ERR_PROOF')
+    const [genesis, invite, join, ...rest] = FROM_NOTHING.records as [LogRecord, LogRecord, LogRecord]
+    const head = { ...FROM_NOTHING.head, proofs: ALL_PROOFS }
+    const records = [genesis, invite, join, record, ...rest]
+    expect(await answer({ head, records }, fresh(), FROM_NOTHING)).toBe('ERR_PROOF')
+    expect(await answer({ head }, fresh(), FROM_NOTHING)).toBe('accepted')
   })
 
   it('nor say that its author had seen another log, even where the relay signs that', async () => {

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { toBase64Url } from '../../src/bytes.ts'
+import { toBase64Url, toUtf8 } from '../../src/bytes.ts'
 import { type Cbor, encodeCbor } from '../../src/codec.ts'
+import { sha256 } from '../../src/crypto/hash.ts'
 import { idBytes } from '../../src/ids.ts'
 import { skipTo } from '../../src/verify/fast-forward.ts'
 import { decodeFingerprint, encodeFingerprint, fingerprintDigits, fingerprintOf } from '../../src/verify/fingerprint.ts'
@@ -23,6 +24,12 @@ beforeAll(async () => {
 })
 
 describe('a fingerprint (R-PRINT-1)', () => {
+  it('is the hash of the space, the latest control entry, and the root right after it', () => {
+    const label = toUtf8('sealog/v1/fingerprint\0')
+    const latest = log.entries[CONTROL_END - 1]?.hash as Uint8Array
+    expect(hash).toEqual(sha256(label, log.spaceBytes, latest, log.rootAt(CONTROL_END)))
+  })
+
   it('is equal for all who have the same members by the same log, however it came', async () => {
     let inSteps = log.emptyView()
     for (let size = 0; size < log.size; size++) inSteps = await accept(inSteps, log.batch(size, size + 1))

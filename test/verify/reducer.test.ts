@@ -106,7 +106,9 @@ describe('imports and snapshots (R-IMPORT-1, R-SNAPSHOT-1)', () => {
     other.append(other.changes(author))
     const { tag } = (other.entries.at(-1) as BuiltEntry).decoded
     const snapshot = (): BuiltEntry => other.changes(author, { kind: 'snapshot', tag })
-    expect(await verdictOf(() => other.judge(other.changes(author, { kind: 'snapshot' })))).toBe('ERR_INVALID_ENTRY tag')
+    expect(await verdictOf(() => other.judge(other.changes(author, { kind: 'snapshot' })))).toBe(
+      'ERR_INVALID_ENTRY tag',
+    )
     expect(await verdictOf(() => other.judge(snapshot()))).toBe('accepted')
     other.append(snapshot())
     // Nothing new since, by whomever.

@@ -184,7 +184,9 @@ describe('the rows of a state (R-STATE-2)', () => {
     expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(2, [2, 1, 1]))))).toBe('ERR_UPGRADE')
     expect(await verdictOf(() => decodeActorRecord(encodeCbor(actor.with(7, 2))))).toBe('ERR_MALFORMED')
     expect(await verdictOf(() => decodeActorRecord(new Uint8Array(257)))).toBe('ERR_LIMIT')
-    expect(await verdictOf(() => decodeDocumentRecord(encodeCbor([new Uint8Array(15), 0, [], 0, []])))).toBe('ERR_MALFORMED')
+    expect(await verdictOf(() => decodeDocumentRecord(encodeCbor([new Uint8Array(15), 0, [], 0, []])))).toBe(
+      'ERR_MALFORMED',
+    )
   })
 })
 
