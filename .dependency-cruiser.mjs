@@ -5,7 +5,7 @@ const base = '^src/(bytes|cbor|codec|errors|ids|environment|environment-platform
 const entries = '^src/(index|slim|node|react|verify|protocol|testing)\\.ts$'
 const secrets = '^src/crypto/(aead|kdf|wrap|epoch|keyring|padding)\\.ts$'
 /** The parts of crypto that work on public bytes only. */
-const publicCrypto = '^src/crypto/(hash|sign|kem-key)\\.ts$'
+const publicCrypto = '^src/crypto/(bounded-cache|hash|sign|kem-key)\\.ts$'
 const node = '^src/(node|(crdt|relay|cli)/.*-node)\\.ts$'
 const automerge = 'node_modules/@automerge/'
 const automergeSlim = '/dist/mjs/entrypoints/slim\\.js$'
