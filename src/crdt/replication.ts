@@ -1,35 +1,25 @@
-import { toHex } from '../bytes.ts'
 import type { SignatureVerifier } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, hasCode, SealogError } from '../errors.ts'
-import { type ActorId, CONTROL_DOCUMENT, DIRECTORY_DOCUMENT, type DocumentId, type MemberId } from '../ids.ts'
+import { CONTROL_DOCUMENT, DIRECTORY_DOCUMENT, type DocumentId, type MemberId } from '../ids.ts'
 import { MAX_WANTS } from '../relay/messages.ts'
-import { assertChecks } from '../verify/check.ts'
-import { type ProvenDocument, verifyDocument } from '../verify/document-proof.ts'
 import { emptyView, isCurrent, type LogView, type VerifiedEntry } from '../verify/log.ts'
-import { decodeDocumentHead } from '../verify/records.ts'
-import { documentsOf, findDocument, knownDocument, type SpaceState } from '../verify/state.ts'
+import { documentsOf, findDocument, type SpaceState } from '../verify/state.ts'
 import { keepDocuments } from '../verify/tracer.ts'
-import { type Adoption, prepareAdoption, SnapshotRefused } from './adopt.ts'
+import type { Adoption } from './adopt.ts'
 import { HELD_BACK } from './adoption-plan.ts'
 import { Audit } from './audit.ts'
+import { DocumentFetches } from './document-fetches.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { Problems } from './problems.ts'
 import { recentKeys } from './recent-rows.ts'
-import { type Stopped, spaceKey } from './rows.ts'
+import { spaceKey } from './rows.ts'
 import type { SpaceKeys } from './secrets.ts'
 import { isSkipDue, type SkipLimits, skipAhead } from './skip.ts'
-import type { RecordsAnswer, SpaceChannel } from './space-channel.ts'
+import type { SpaceChannel } from './space-channel.ts'
 import type { StoreRow } from './store.ts'
 import { encodeTrustRow, type Vouched } from './trust.ts'
 import { documentRows, replacedViewRows } from './view-rows.ts'
-
-/** Documents that are asked for at a time: each is put together in memory. */
-const FETCHES = 2
-/** A document that takes longer shows as a problem, and keeps no other from being asked for, in milliseconds. */
-const LATE = 30_000
-/** Delay before a document is asked for again that the relay did not serve, in milliseconds. */
-const RETRY = 5_000
 
 /** Which documents a replica keeps: all of the space, or those that were opened on it. */
 export type Replicate = 'all' | 'opened'
@@ -66,13 +56,6 @@ export interface ReplicationOptions {
   readonly onUpdate: () => void
 }
 
-/** A document as the relay served it. */
-interface Prepared {
-  readonly proven: ProvenDocument
-  /** Undefined where the log has nothing of it. */
-  readonly adoption: Adoption | undefined
-}
-
 export interface RowChange {
   readonly puts: readonly StoreRow[]
   readonly deletes: readonly Uint8Array[]
@@ -86,19 +69,7 @@ export class Replication {
   readonly #options: ReplicationOptions
   #held: Set<DocumentId> | undefined
   readonly #wanted = new Set<DocumentId>([DIRECTORY_DOCUMENT])
-  /** With the snapshot that was asked for what parked actors wrote, where the document is here otherwise. */
-  readonly #fetching = new Map<DocumentId, string | undefined>()
-  /** Leaf hashes, in hex, of snapshots that were asked for what parked actors wrote. */
-  readonly #tried = new Set<string>()
-  /** Documents that were put together from all entries, as a snapshot left something open. */
-  readonly #replayed = new Set<DocumentId>()
-  /** Which snapshot to ask for, of documents whose latest was wrong. */
-  readonly #snapshots = new Map<DocumentId, number>()
-  /** Of those that are on their way: they have been for long. */
-  readonly #late = new Set<DocumentId>()
-  readonly #timers = new Set<() => void>()
-  /** Documents that the relay refused to serve: the others come first, and then they are asked for again. */
-  readonly #postponed = new Set<DocumentId>()
+  readonly #fetches: DocumentFetches
   #vouched: Vouched | undefined
   /** How far the audit had come when that was stored last. */
   #storedProgress = 0
@@ -106,7 +77,6 @@ export class Replication {
   #audit: Audit | undefined
   /** A skip did not verify: the log is replayed instead. */
   #skipFailed = false
-  #cancelRetry: () => void = () => {}
   #closed = false
 
   constructor(options: ReplicationOptions) {
@@ -118,6 +88,12 @@ export class Replication {
     if (isNew) this.#held = new Set([CONTROL_DOCUMENT, DIRECTORY_DOCUMENT])
     this.#vouched = options.vouched
     this.#storedProgress = options.vouched?.audited.range.size ?? 0
+    this.#fetches = new DocumentFetches({
+      ...options,
+      adopt: (document, state, adoption) => this.#adopt(document, state, adoption),
+      onLacking: document => this.refetch(document),
+      onFree: () => this.resume(),
+    })
   }
 
   /** Undefined where the replica has all documents. */
@@ -180,18 +156,13 @@ export class Replication {
 
   close(): void {
     this.#closed = true
-    this.#cancelRetry()
+    this.#fetches.close()
     this.#audit?.stop()
   }
 
   /** What was on its way is lost. */
   reset(): void {
-    for (const hash of this.#fetching.values()) if (hash !== undefined) this.#tried.delete(hash)
-    this.#fetching.clear()
-    this.#postponed.clear()
-    this.#late.clear()
-    for (const cancel of this.#timers) cancel()
-    this.#timers.clear()
+    this.#fetches.reset()
   }
 
   // -- The log as a whole -----------------------------------------------------------------------------------------
@@ -264,7 +235,7 @@ export class Replication {
   resume(): void {
     this.fetchMissing()
     // What people wait for comes first.
-    if (this.#fetching.size > this.#late.size || !this.#options.isAdmitted()) return
+    if (this.#fetches.isBusy || !this.#options.isAdmitted()) return
     const isSurvey = this.#vouched === undefined
     const due = this.#audit?.vouched ?? this.#vouched ?? this.#survey()
     if (due === undefined) return
@@ -355,147 +326,10 @@ export class Replication {
     if (this.#closed || !channel.isLive || !this.#options.isAdmitted()) return
     const missing = this.#missing()
     if (missing.length === 0 && this.#held !== undefined) this.#becomeFull()
-    for (const document of missing) this.#fetch(document, this.#snapshots.get(document) ?? 0)
+    for (const document of missing) this.#fetches.fetch(document)
     for (const { document, stopped } of this.#options.documents.metas()) {
-      const helpful = this.isKnown(document) ? this.#helpful(document, stopped) : undefined
-      if (helpful !== undefined) this.#fetch(document, helpful.choice, helpful.hash)
+      if (this.isKnown(document)) this.#fetches.fetchParked(document, stopped)
     }
-  }
-
-  /** @param hash of the snapshot in hex, where the document is here, but for what parked actors wrote */
-  #fetch(document: DocumentId, snapshot: number, hash?: string): void {
-    const isBusy = this.#fetching.size - this.#late.size >= FETCHES
-    if (isBusy || this.#fetching.has(document) || this.#postponed.has(document)) return
-    this.#fetching.set(document, hash)
-    if (hash !== undefined) this.#tried.add(hash)
-    const cancel = this.#options.environment.schedule(LATE, () => {
-      this.#timers.delete(cancel)
-      this.#isLate(document)
-    })
-    this.#timers.add(cancel)
-    const inTime = (): void => {
-      cancel()
-      this.#timers.delete(cancel)
-      this.#late.delete(document)
-    }
-    this.#options.channel.recordsInTurn(
-      { type: 'get-document', document, snapshot },
-      answer => {
-        inTime()
-        return this.#arrived(document, snapshot, answer, hash)
-      },
-      error => {
-        inTime()
-        this.#notServed(document, error, hash)
-      },
-    )
-  }
-
-  /** The relay may be slow, or never answer: whoever waits is told, and the others come meanwhile. */
-  #isLate(document: DocumentId): void {
-    const { environment, problems, onUpdate } = this.#options
-    this.#late.add(document)
-    const message = 'the relay has not served this document yet'
-    problems.add(`document/${document}`, { code: 'ERR_TIMEOUT', message, since: environment.now(), document })
-    onUpdate()
-    this.fetchMissing()
-  }
-
-  /** A snapshot that may have what actors wrote who are parked here, and was not asked for it: the latest first. */
-  #helpful(
-    document: DocumentId,
-    stopped: ReadonlyMap<ActorId, Stopped>,
-  ): { readonly choice: number; readonly hash: string } | undefined {
-    let first = Number.POSITIVE_INFINITY
-    for (const { reason, index } of stopped.values()) if (reason === 'parked') first = Math.min(first, index)
-    if (first === Number.POSITIVE_INFINITY) return undefined
-    const snapshots = knownDocument(this.#options.view().state, document)?.snapshots ?? []
-    for (const [choice, { hash, seenSize }] of snapshots.toReversed().entries()) {
-      if (seenSize > first && !this.#tried.has(toHex(hash))) return { choice, hash: toHex(hash) }
-    }
-    return undefined
-  }
-
-  async #arrived(
-    document: DocumentId,
-    snapshot: number,
-    answer: RecordsAnswer,
-    hash: string | undefined,
-  ): Promise<void> {
-    const { channel, problems, onUpdate } = this.#options
-    const over = channel.guard()
-    try {
-      const prepared = await this.#prepare(document, snapshot, answer)
-      if (over()) return prepared.adoption?.discard()
-      if (hash === undefined) await this.#adoptInTurn(document, snapshot, prepared)
-      else await this.#supply(document, prepared)
-      problems.clear(`document/${document}`)
-      // Opened anew meanwhile, the relay does not know that bodies of this document are wanted.
-      if (over()) return channel.open()
-    } catch (error) {
-      if (error instanceof SnapshotRefused) this.#refuseSnapshot(document, error)
-      else if (hash === undefined || !(error instanceof SealogError) || error.code.startsWith('ERR_STORE')) throw error
-      else return this.#notServed(document, error, hash)
-      if (hash === undefined) this.#snapshots.set(document, Math.min(2, snapshot + 1))
-    } finally {
-      this.#fetching.delete(document)
-    }
-    onUpdate()
-    this.resume()
-  }
-
-  /** @throws SnapshotRefused; SealogError where the relay's answers do not fit together */
-  async #prepare(document: DocumentId, snapshot: number, answer: RecordsAnswer): Promise<Prepared> {
-    const { channel, verifier, keys, view } = this.#options
-    const proven = verifyDocument(view(), document, decodeDocumentHead(answer.head), answer.records)
-    await assertChecks(verifier, proven.checks)
-    const { record } = proven
-    return {
-      proven,
-      adoption:
-        record &&
-        (await prepareAdoption(proven, record, {
-          channel,
-          keys: keys(),
-          snapshot,
-          actor: this.#options.documents.ownActor(document),
-        })),
-    }
-  }
-
-  /** What parked actors wrote may be in the snapshot; where that contradicts what they wrote before, they stay parked. */
-  async #supply(document: DocumentId, { adoption }: Prepared): Promise<void> {
-    adoption?.discard()
-    if (adoption?.snapshot === undefined) return
-    try {
-      await this.#options.documents.supply(document, adoption.snapshot.payload)
-    } catch (error) {
-      if (!hasCode(error, 'ERR_CONTENT')) throw error
-    }
-  }
-
-  async #adoptInTurn(document: DocumentId, snapshot: number, { proven, adoption }: Prepared): Promise<void> {
-    const { documents, onAdopted } = this.#options
-    await documents.exclusive(() => this.#adopt(document, proven.state, adoption))
-    this.#fetching.delete(document)
-    this.#snapshots.delete(document)
-    const used = adoption?.snapshot && proven.record?.snapshots.at(-1 - snapshot)
-    if (used !== undefined) this.#tried.add(toHex(used.hash))
-    await onAdopted()
-    if (used !== undefined) this.#replayIfLacking(document)
-  }
-
-  /**
-   * Somebody builds on what is not in the snapshot, although all that it covers is here: then its author may have found
-   * changes for the tags that are not those that everybody took. All entries from the first settle it.
-   */
-  #replayIfLacking(document: DocumentId): void {
-    const { stopped } = this.#options.documents.meta(document)
-    const isLacking = [...stopped.values()].some(({ code }) => code === 'ERR_DEPENDENCY')
-    if (!isLacking || this.#replayed.has(document)) return
-    this.#replayed.add(document)
-    this.#snapshots.set(document, 2)
-    this.refetch(document)
   }
 
   async #adopt(document: DocumentId, state: SpaceState, adoption: Adoption | undefined): Promise<void> {
@@ -514,43 +348,6 @@ export class Replication {
     this.#held = held
     if (adoption !== undefined && plan !== undefined) await documents.adopted(adoption, plan)
     if (plan?.isClosed) this.#options.onRetired(document)
-  }
-
-  /** The author signed a snapshot that is not what the tags commit to: another one will do, or all entries. */
-  #refuseSnapshot(document: DocumentId, refused: SnapshotRefused): void {
-    const { environment, problems } = this.#options
-    const { entry, error } = refused
-    // Withheld, or lost: nobody's fault that is known, and no problem once the document came by other ways.
-    if (error.code === 'ERR_BODY') {
-      const { code, message } = error
-      problems.add(`document/${document}`, { code, message, since: environment.now(), document })
-      return
-    }
-    problems.add(`snapshot/${document}/${entry.index}`, {
-      code: error.code,
-      message: `the snapshot in entry ${entry.index} is refused: it is not what the log commits to`,
-      since: environment.now(),
-      document,
-      actor: entry.actor,
-      index: entry.index,
-    })
-  }
-
-  #notServed(document: DocumentId, { code, message }: SealogError, hash: string | undefined): void {
-    const { environment, problems, onUpdate } = this.#options
-    this.#fetching.delete(document)
-    if (hash !== undefined) this.#tried.delete(hash)
-    problems.add(`document/${document}`, { code, message, since: environment.now(), document })
-    if (this.#postponed.size === 0) {
-      this.#cancelRetry()
-      this.#cancelRetry = environment.schedule(RETRY, () => {
-        this.#postponed.clear()
-        this.fetchMissing()
-      })
-    }
-    this.#postponed.add(document)
-    onUpdate()
-    this.fetchMissing()
   }
 
   /** A replica of everything that lacks nothing any more needs no tracers. */
