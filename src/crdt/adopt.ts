@@ -4,7 +4,7 @@ import { changeTag, openBody } from '../crypto/keyring.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
 import { assertPlaces, type Chain, type ProvenDocument, prependChain } from '../verify/document-proof.ts'
-import { headerContext, INLINE_BODY_LENGTH } from '../verify/entry.ts'
+import { headerContext } from '../verify/entry.ts'
 import { bodyOf, type VerifiedEntry } from '../verify/log.ts'
 import type { DocumentRecord } from '../verify/state.ts'
 import type { AnyDoc } from './content.ts'
@@ -81,7 +81,9 @@ export async function prepareAdoption(
   try {
     for (const [actor, chain] of fetcher.chains) {
       const after = covered.get(actor)?.seq ?? -1
-      for (const item of chain) if (item.header.seq > after) tail.push(await fetcher.withBody(item))
+      for (const item of chain) {
+        if (item.header.seq > after) tail.push(hasContent(item) ? await fetcher.withBody(item) : item)
+      }
     }
   } catch (error) {
     if (snapshot !== undefined) Automerge.free(snapshot.doc)
@@ -140,17 +142,18 @@ class Fetcher {
     }
   }
 
-  /** With a body that was too long to travel along; one that the relay does not serve is left out. */
+  /** With a body that did not travel along; one that the relay does not serve is left out. */
   async withBody(entry: VerifiedEntry): Promise<VerifiedEntry> {
     const { header, index, body } = entry
-    if (body !== undefined || header.bodyLength <= INLINE_BODY_LENGTH || !hasContent(entry)) return entry
+    if (body !== undefined) return entry
     const served = await this.#channel.bodyIfServed(index, header.bodyLength)
     return served === undefined ? entry : { ...entry, body: bodyOf(header, served, index) }
   }
 }
 
+/** Other snapshots than the chosen one bring nothing that is not here. */
 function hasContent({ header }: VerifiedEntry): boolean {
-  return header.kind !== 'retire' && header.kind !== 'control'
+  return header.kind === 'changes' || header.kind === 'import'
 }
 
 function chosenSnapshot(proven: ProvenDocument, record: DocumentRecord, choice: number): VerifiedEntry | undefined {
