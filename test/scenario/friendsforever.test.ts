@@ -5,6 +5,7 @@ import { expect, it, type MockInstance, vi } from 'vitest'
 import { type ConcurrentTrace, type Edit, readTrace } from '../../examples/demo/traces.ts'
 import { DocumentCore } from '../../src/crdt/document-core.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
+import type { SyncLimits } from '../../src/crdt/sync-limits.ts'
 import { defaultVerifier, signingKeyFromSeed } from '../../src/crypto/sign-backend.ts'
 import type { Environment } from '../../src/environment.ts'
 import { platformEnvironment } from '../../src/environment-platform.ts'
@@ -113,6 +114,13 @@ async function until(person: Person, what: string, holds: () => boolean): Promis
   }
 }
 
+/** Every entry of the log is to be one of the history. */
+const NEVER: SyncLimits = {
+  skip: { join: Number.POSITIVE_INFINITY, comeback: Number.POSITIVE_INFINITY },
+  snapshot: { entries: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY, delay: 0 },
+  cosign: { entries: Number.POSITIVE_INFINITY },
+}
+
 async function openDevice(relay: LoopbackRelay, name: string): Promise<Device> {
   const connections: LoopbackConnection[] = []
   const connect: LoopbackRelay['connect'] = (url, events) => {
@@ -126,7 +134,7 @@ async function openDevice(relay: LoopbackRelay, name: string): Promise<Device> {
     return () => delayed.delete(task)
   }
   const environment = { ...platformEnvironment(), schedule }
-  const platform = { transport: { connect }, environment, verifier: await defaultVerifier() }
+  const platform = { transport: { connect }, environment, verifier: await defaultVerifier(), limits: NEVER }
   const options = { store: memoryStore(), relay: 'ws://relay.test', profile: { name } }
   return {
     replica: await Replica.open(options, platform),

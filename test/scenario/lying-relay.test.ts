@@ -35,10 +35,6 @@ const LIES: Readonly<Record<string, { lie: Lie; codes: readonly ErrorCode[] }>> 
     lie: ofEntry(1, entry => ({ ...entry, body: flip(entry.body as Uint8Array, 30) })),
     codes: ['ERR_BODY'],
   },
-  'a body withheld': {
-    lie: ofEntry(1, entry => ({ ...entry, body: undefined })),
-    codes: ['ERR_BODY'],
-  },
   'a body of another entry': {
     lie: batch => ofEntry(1, entry => ({ ...entry, body: batch.entries[0]?.body }))(batch),
     codes: ['ERR_BODY'],

@@ -97,6 +97,7 @@ describe('a relay that was put back to an old copy of its store (R-RESTORE-7)', 
     const dan = await world.open('Dan')
     const danSpace = await dan.joinSpace(await ann.space.invite(within(opened)), within(opened))
     await danSpace.sync(within(opened))
+    await expect.poll(() => danSpace.status.trust.level, { interval: 2, timeout: 5000 }).toBe('verified')
     danSpace.pause()
     await settleAll(opened)
     const size = await loseTail(6)

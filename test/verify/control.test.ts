@@ -70,7 +70,7 @@ describe('a control body (R-CONTROL-1)', () => {
       expect.any(Uint8Array),
       [GENESIS.epoch.commit, GENESIS.epoch.readCommit],
       GENESIS.wrap,
-      [1, 1024 * 1024],
+      [1, 1024 * 1024, 1],
       GENESIS.spaceName,
       GENESIS.memberName,
       GENESIS.deviceName,
