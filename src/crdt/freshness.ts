@@ -1,5 +1,5 @@
 import { asBytes, asTuple, asUint, decodeCbor, encodeCbor } from '../codec.ts'
-import { idBytes, type MemberId, memberIdOf } from '../ids.ts'
+import { idBytes, type MemberId, memberIdOf, type SpaceId } from '../ids.ts'
 import type { LogView, VerifiedEntry } from '../verify/log.ts'
 import { readRow, spaceKey } from './rows.ts'
 import type { StoreRow } from './store.ts'
@@ -28,19 +28,24 @@ export class Freshness {
     return this.#latest
   }
 
-  /** Takes verified entries in. @returns what is to be stored with them */
-  after(entries: readonly VerifiedEntry[], { space, state, head }: LogView, self: MemberId): readonly StoreRow[] {
-    const before = this.#latest
+  /** What verified entries say beyond that, if anything; to be stored with them, and kept once they are. */
+  after(entries: readonly VerifiedEntry[], { state, head }: LogView, self: MemberId): Confirmation | undefined {
+    let latest = this.#latest
     for (const { header } of entries) {
       const member = state?.control.devices.get(header.device)?.member
       if (member === undefined || member === self || head === undefined) continue
-      if (header.seenSize < (this.#latest?.size ?? 1)) continue
-      this.#latest = { member, size: header.seenSize, at: head.time }
+      if (header.seenSize >= (latest?.size ?? 1)) latest = { member, size: header.seenSize, at: head.time }
     }
-    if (this.#latest === undefined || this.#latest === before) return []
-    const { member, size, at } = this.#latest
-    return [[spaceKey(space, 'confirmed'), encodeCbor([idBytes(member), size, at])]]
+    return latest === this.#latest ? undefined : latest
   }
+
+  keep(confirmation: Confirmation): void {
+    this.#latest = confirmation
+  }
+}
+
+export function confirmationRow(space: SpaceId, { member, size, at }: Confirmation): StoreRow {
+  return [spaceKey(space, 'confirmed'), encodeCbor([idBytes(member), size, at])]
 }
 
 function decodeConfirmation(bytes: Uint8Array): Confirmation {

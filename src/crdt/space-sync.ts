@@ -27,7 +27,7 @@ import { Admission } from './admission.ts'
 import { HELD_BACK } from './adoption-plan.ts'
 import { Cosigner } from './cosigner.ts'
 import type { DocumentSet } from './document-set.ts'
-import type { Freshness } from './freshness.ts'
+import { confirmationRow, type Freshness } from './freshness.ts'
 import { type Compared, compareHead } from './heads.ts'
 import { MissingBodies } from './missing-bodies.ts'
 import { Outbound } from './outbound.ts'
@@ -441,11 +441,16 @@ export class SpaceSync {
     const recent = recentRows(view.space, batch)
     const confirmed = freshness.after(advanced.entries, view, this.member)
     await this.#commit({
-      puts: [...absorbed.puts, ...recent.puts, ...confirmed],
+      puts: [
+        ...absorbed.puts,
+        ...recent.puts,
+        ...(confirmed === undefined ? [] : [confirmationRow(view.space, confirmed)]),
+      ],
       deletes: [...absorbed.deletes, ...recent.deletes],
     })
     this.#view = view
     this.#note = note
+    if (confirmed !== undefined) freshness.keep(confirmed)
     this.#witness.accepted(view, note, batch)
     for (const { entry, stopped } of absorbed.stopped) {
       addStopped(problems, entry.header.document, entry.actor, stopped, environment.now())
