@@ -2,7 +2,6 @@ import {
   type ActorRecord,
   type Checkpoint,
   type DocumentId,
-  type DocumentRecord,
   decodeActorRecord,
   decodeControlState,
   decodeDocumentRecord,
@@ -99,16 +98,10 @@ function readState(rows: StateRows): SpaceState {
   for (const { document, value } of rows.documents) {
     const record = decodeDocumentRecord(value)
     refuseIf(record.document !== document, 'a document stands in the place of another')
-    const whole = (actors.get(document) ?? []).reduce(withChain, record)
+    const whole = (actors.get(document) ?? []).reduce(withActor, record)
     documents = setAt(documents, stateKey(document), whole)
   }
   return { control: initial.control, documents }
-}
-
-/** As its entries did it: every actor is open before it is retired, and its device is counted from then on. */
-function withChain(record: DocumentRecord, actor: ActorRecord): DocumentRecord {
-  const opened = withActor(record, { ...actor, retired: false })
-  return actor.retired ? withActor(opened, actor) : opened
 }
 
 async function checkHead(context: RelayContext, view: SpaceView, head: SignedHead | undefined): Promise<void> {

@@ -1,12 +1,12 @@
 import { equalBytes } from '../bytes.ts'
 import type { ActorId } from '../ids.ts'
 import { findActor } from '../verify/state.ts'
-import type { AdoptedSnapshot, Adoption } from './adopt.ts'
+import type { Adoption } from './adopt.ts'
 import type { AnyDoc } from './content.ts'
 import { draftEntry, draftOf, metaOf } from './document-draft.ts'
 import { knownContent } from './known-content.ts'
 import type { ParkedBody } from './parked-rows.ts'
-import { type ChangeTip, type DocumentMeta, emptyMeta, type FileRow, type LocalChange } from './rows.ts'
+import { type ChangeTip, type DocumentMeta, emptyMeta, type FileRow, type LocalChange, savedRow } from './rows.ts'
 import type { StoreRow } from './store.ts'
 
 /** What takes the place of a document's content. */
@@ -56,7 +56,7 @@ export function planAdoption(
   { snapshot, entries, keysOf, record, document }: Adoption,
   { meta: before, own, tip, locals, doc }: Present,
 ): Omit<AdoptionPlan, 'puts' | 'deletes'> {
-  const saved = snapshot === undefined ? [] : [savedRow(snapshot)]
+  const saved: readonly FileRow[] = snapshot === undefined ? [] : [savedRow(snapshot.count, snapshot.payload.saved)]
   const nextFile = before.nextFile + saved.length
   const tips = snapshot?.tips ?? new Map<ActorId, ChangeTip>()
   const { incarnation } = before
@@ -88,10 +88,6 @@ export function planAdoption(
     isHeldBack: false,
     isClosed,
   }
-}
-
-function savedRow({ count, payload }: AdoptedSnapshot): FileRow {
-  return { kind: 'saved', count, index: 0, actor: undefined, chain: undefined, tip: undefined, bytes: payload.saved }
 }
 
 function latestOf(

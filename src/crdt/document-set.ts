@@ -18,7 +18,15 @@ import { openContent } from './open-content.ts'
 import type { ParkedBody, ParkedEntry } from './parked-rows.ts'
 import { Parking } from './parking.ts'
 import type { KeysOf } from './receive.ts'
-import { type ChangeTip, type DocumentMeta, documentKey, type FileRow, type LocalChange, type Stopped } from './rows.ts'
+import {
+  type ChangeTip,
+  type DocumentMeta,
+  documentKey,
+  type FileRow,
+  type LocalChange,
+  type Stopped,
+  savedRow,
+} from './rows.ts'
 import { ownActor } from './seal.ts'
 import type { SnapshotPayload } from './snapshot-payload.ts'
 import type { ReplicaStore, StoreRow } from './store.ts'
@@ -182,15 +190,7 @@ export class DocumentSet {
    */
   import(document: DocumentId, { payload, saved, summary, commitment }: BuiltImport): Promise<DocumentCore> {
     return this.exclusive(async () => {
-      const row: FileRow = {
-        kind: 'saved',
-        count: summary.count,
-        index: 0,
-        actor: undefined,
-        chain: undefined,
-        tip: undefined,
-        bytes: saved,
-      }
+      const row = savedRow(summary.count, saved)
       const incarnation = this.#options.random(8)
       const meta = { ...this.meta(document), incarnation, importing: commitment, nextFile: 1, judged: 1 }
       const puts = [
@@ -518,8 +518,7 @@ export class DocumentSet {
         : compactRows(core.actor, (await this.#rows.files(this.meta(document))).judged)
     if (compacted === undefined) return core.markUnsaveable()
     const { count, bytes } = compacted
-    const saved = { kind: 'saved', actor: undefined, chain: undefined, tip: undefined } as const
-    const row: FileRow = { ...saved, count, index: 0, bytes }
+    const row = savedRow(count, bytes)
     const deletes = await this.#rows.fileKeys(document)
     const meta = this.meta(document)
     const next = { ...meta, nextFile: meta.nextFile + 1, judged: meta.nextFile + 1 }

@@ -281,6 +281,11 @@ export interface FileRow {
   readonly bytes: Uint8Array
 }
 
+/** The row of a whole document, as one chunk. */
+export function savedRow(count: number, bytes: Uint8Array): FileRow {
+  return { kind: 'saved', count, index: 0, actor: undefined, chain: undefined, tip: undefined, bytes }
+}
+
 export function encodeFileRow(row: FileRow): Uint8Array {
   return encodeCbor([
     FILE_KINDS.indexOf(row.kind),

@@ -1,17 +1,18 @@
 import { equalBytes } from '../bytes.ts'
 import { ZERO_32 } from '../crypto/hash.ts'
 import { SealogError } from '../errors.ts'
-import { CONTROL_DOCUMENT, idBytes, spaceIdOf } from '../ids.ts'
+import { CONTROL_DOCUMENT } from '../ids.ts'
 import { decodeRange, rootOf } from './compact-range.ts'
 import { decodeHeader, entryHash, entrySigningInput } from './entry.ts'
 import {
   type Anchor,
   acceptNote,
   bodyOf,
+  checkGenesis,
+  checkRelay,
   judge,
   type LogView,
   type RequiredCheck,
-  sameRelay,
   type VerifiedEntry,
 } from './log.ts'
 import { verifyInclusion } from './merkle.ts'
@@ -113,7 +114,10 @@ function replayControl(
     if (record.signature === undefined) throw new SealogError('ERR_UNCOVERED', `control entry ${index} is not signed`)
     prefixes.assertPrefix(header.seenSize, header.seenRoot)
     const reduced = judge(state, { header, hash, index, seenRoot: header.seenRoot, controlBody: body })
-    if (reduced.control?.type === 'genesis') assertGenesis(view, hash, reduced.control.relay)
+    if (reduced.control?.type === 'genesis') {
+      checkGenesis(view, hash)
+      checkRelay(view, reduced.control.relay)
+    }
     state = reduced.state
     entries.push({ index, header, hash, actor: reduced.actor, body, control: reduced.control })
     for (const own of reduced.checks) {
@@ -136,17 +140,6 @@ function controlOnly(state: SpaceState): SpaceState {
   const record = findDocument(state, CONTROL_DOCUMENT)
   const initial = initialState(state.control)
   return record === undefined ? initial : withDocument(initial, record)
-}
-
-function assertGenesis(view: LogView, hash: Uint8Array, named: LogView['relay']): void {
-  if (!equalBytes(hash, idBytes(view.space))) {
-    throw new SealogError('ERR_INVALID_ENTRY', 'the genesis of another space', {
-      details: { index: 0, expected: view.space, actual: spaceIdOf(hash) },
-    })
-  }
-  if (!sameRelay(named, view.relay)) {
-    throw new SealogError('ERR_RELAY_IDENTITY', 'the genesis names another relay', { details: { index: 0 } })
-  }
 }
 
 function assertSameControl(documents: StateMap<DocumentRecord>, replayed: SpaceState): void {

@@ -423,7 +423,8 @@ export function judge(...args: Parameters<typeof applyHeader>): ReturnType<typeo
 
 const NOT_A_VERDICT: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_UPGRADE', 'ERR_PROOF', 'ERR_INVALID_ENTRY'])
 
-function checkGenesis(view: LogView, hash: Uint8Array): void {
+/** @throws SealogError ERR_INVALID_ENTRY for the genesis of another space */
+export function checkGenesis(view: LogView, hash: Uint8Array): void {
   const actual = spaceIdOf(hash)
   if (actual === view.space) return
   throw new SealogError('ERR_INVALID_ENTRY', 'the genesis of another space', {
@@ -432,7 +433,7 @@ function checkGenesis(view: LogView, hash: Uint8Array): void {
 }
 
 /** The space is the relay's that it was founded with: a copy of its log at another relay is a fork. */
-function checkRelay({ relay }: LogView, named: PinnedRelay): void {
+export function checkRelay({ relay }: LogView, named: PinnedRelay): void {
   if (sameRelay(named, relay)) return
   throw new SealogError('ERR_RELAY_IDENTITY', 'the genesis names another relay', {
     details: { index: 0, expected: relay.name, actual: named.name },
