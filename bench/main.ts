@@ -3,6 +3,7 @@ import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchChange } from './change.ts'
 import { benchFastForward } from './fast-forward.ts'
+import { benchKeys } from './keys.ts'
 import { type BenchOptions, type Figure, MissingInput, ratioOf } from './measure.ts'
 import { benchOpen } from './open.ts'
 import { benchProofs } from './proofs.ts'
@@ -30,6 +31,11 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     what: 'joining a space with the recorded paper, against Automerge.load and save',
     hasEdits: true,
     run: benchFastForward,
+  },
+  keys: {
+    what: 'rotations, joins and old epochs in spaces of up to 1,000 devices, against plain X25519 wraps',
+    hasEdits: false,
+    run: benchKeys,
   },
 }
 

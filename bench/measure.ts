@@ -5,7 +5,7 @@ const STRETCHES = 5
 export interface Figure {
   readonly case: string
   readonly value: number
-  readonly unit: 'ms' | 'µs' | 'bytes' | 'edits' | 'entries'
+  readonly unit: 'ms' | 'µs' | 'bytes' | 'edits' | 'entries' | 'messages'
   /** What the value is to be held against, in the same unit and from the same run. */
   readonly floor?: number
   /** The value as a multiple of the floor, where that was measured pair by pair; by default of these two. */

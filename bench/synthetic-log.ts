@@ -60,6 +60,9 @@ function anyKemKey(): Uint8Array {
   return key
 }
 
+/** When the space began, Unix milliseconds. */
+const TIME = 1_700_000_000_000
+
 export interface SyntheticEntry {
   readonly header: Uint8Array
   readonly signature: Uint8Array
@@ -113,15 +116,17 @@ export class SyntheticLog {
   #genesisBody(): Uint8Array {
     const signing = this.#device.publicKey
     const kem = anyKemKey()
-    const possession = this.#device.sign(possessionInput(ZERO_32, signing, kem))
+    const member = memberIdOf(bytesOf('member').slice(0, 16))
+    const possession = this.#device.sign(possessionInput(ZERO_32, member, signing, kem))
     return encodeControlBody({
       type: 'genesis',
+      time: TIME,
       relay: { ...this.relay, url: 'ws://relay.test' },
       device: { signing, kem, possession },
-      member: memberIdOf(bytesOf('member').slice(0, 16)),
-      epoch: { commit: bytesOf('commit'), readCommit: bytesOf('read commit') },
+      member,
+      epoch: { readCommit: bytesOf('read commit'), historyCommit: bytesOf('history commit') },
       wrap: new Uint8Array(WRAP_LENGTH),
-      policy: { contentRules: 1, maxBodyLength: 1024 * 1024, attestations: 1 },
+      policy: { contentRules: 1, maxBodyLength: 1024 * 1024, attestations: 1, rotateEntries: 0, rotateDays: 0 },
       spaceName: new Uint8Array(0),
       memberName: new Uint8Array(0),
       deviceName: new Uint8Array(0),
@@ -187,7 +192,7 @@ export class SyntheticLog {
       size: this.size,
       root: rootOf(this.#range),
       stateRoot: stateRoot(this.state),
-      time: 1_700_000_000_000 + this.size,
+      time: TIME + this.size,
     }
   }
 }

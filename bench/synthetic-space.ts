@@ -34,6 +34,7 @@ export function documentOf(document: DocumentId, actors: number): DocumentRecord
       hash: bytesOf(`hash ${device}`),
       epoch: 0,
       tag: bytesOf(`tag ${device}`),
+      tagEpoch: 0,
       seenSize: 100_000,
       retired: false,
     })

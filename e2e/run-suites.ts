@@ -7,6 +7,7 @@ import type { Report } from './lib/report.ts'
 import { type Mode, type Served, serve } from './lib/serve.ts'
 import { makeSite } from './lib/site.ts'
 import { notesSuite } from './suites/notes.ts'
+import { passkeySuite } from './suites/passkey.ts'
 import { startSuite } from './suites/start.ts'
 import { storeSuite } from './suites/store.ts'
 import { tabsSuite } from './suites/tabs.ts'
@@ -20,6 +21,7 @@ const SUITES: Readonly<Record<string, (world: World) => Promise<void>>> = {
   worker: workerSuite,
   tabs: tabsSuite,
   store: storeSuite,
+  passkey: passkeySuite,
   vectors: vectorsSuite,
   start: startSuite,
 }

@@ -26,6 +26,9 @@ export type ErrorCode =
   | 'ERR_UNKNOWN_SPACE'
   | 'ERR_SPACE_EXISTS'
   | 'ERR_UNAUTHORIZED' // not a current device of the space, or not allowed to do this
+  | 'ERR_REMOVED' // the device was removed from the space, as the log up to there shows
+  | 'ERR_UNKNOWN_MAILBOX' // no such mailbox at the relay, or not of whoever asks
+  | 'ERR_STALE_MAILBOX' // the mailbox was written in the meantime: read it, then write again
   | 'ERR_RATE_LIMITED'
   | 'ERR_RELAY_STORAGE' // the relay cannot store: nothing was accepted
   | 'ERR_RELAY_INTERNAL'
@@ -38,12 +41,15 @@ export type ErrorCode =
   | 'ERR_DEPENDENCY' // changes that build on others which are not there yet
   // local
   | 'ERR_UPGRADE' // a version, kind or encoding that this build does not know
+  | 'ERR_PHRASE' // not a recovery phrase; `details.reason` says why, and never a word of it
   | 'ERR_INVITE' // an invite that is malformed, used, expired or revoked
   | 'ERR_UNKNOWN_DOCUMENT'
   | 'ERR_FROZEN' // the relay contradicted itself, by its own signatures: sync has ended, see `exportEvidence`
   | 'ERR_CLOSED'
   | 'ERR_READ_ONLY'
   | 'ERR_REENTRANT'
+  | 'ERR_LOCKED' // a document from before the time that this member may read
+  | 'ERR_STALE_HEAD' // the latest head is older than `maxHeadAge`: nothing is sealed on it
   | 'ERR_TIMEOUT'
   | 'ERR_ABORTED'
   | 'ERR_OFFLINE' // the transport is down; shown in status, never thrown by the public API
@@ -52,6 +58,9 @@ export type ErrorCode =
   | 'ERR_STORE_LOCKED' // another process or tab writes this store
   | 'ERR_STORE_CORRUPT' // the local store holds what this library cannot have written
   | 'ERR_STORE_SCHEMA' // written by a newer version
+  | 'ERR_STORE_SEALED' // the local store is protected: it opens with `unlock`; `details.expected` says by what
+  | 'ERR_PASSPHRASE' // not the passphrase or passkey that the local store is protected by
+  | 'ERR_UNSUPPORTED' // the browser or authenticator has not got what this needs
   | 'ERR_KEY' // a key that must not be admitted
 
 /** What an error may carry. Never keys, never plaintext. */

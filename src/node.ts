@@ -10,7 +10,8 @@ export * from './public.ts'
 
 /**
  * Opens a replica in Node: the local copy of this device's spaces.
- * @throws SealogError ERR_STORE…, ERR_STORE_LOCKED where another process has this store open; TypeError
+ * @throws SealogError ERR_STORE…, ERR_STORE_LOCKED where another process has this store open, ERR_STORE_SEALED where it
+ * is protected and `unlock` is missing, ERR_PASSPHRASE where that is wrong; TypeError
  */
 export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   await ensureWasm(() => readFile(createRequire(import.meta.url).resolve('@automerge/automerge/automerge.wasm')))

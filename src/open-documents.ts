@@ -1,3 +1,4 @@
+import { attribute, type KnownWriters } from './crdt/attribution.ts'
 import type { PatchBatch } from './crdt/content.ts'
 import {
   addToDirectory,
@@ -23,6 +24,7 @@ export interface OpenDocumentsOptions {
   /** @throws SealogError ERR_CLOSED, ERR_READ_ONLY */
   readonly assertWritable: () => void
   readonly receipt: (core: DocumentCore) => Receipt
+  readonly writers: (core: DocumentCore) => KnownWriters
   readonly onLocalChange: () => void
   readonly onDirectoryChange: () => void
   /** Somebody holds this document from now on. */
@@ -144,13 +146,17 @@ export class OpenDocuments {
   }
 
   #handle<T>(core: DocumentCore): SpaceDocument<T> {
-    const { documents, assertWritable, receipt } = this.#options
+    const { documents, assertWritable, receipt, writers } = this.#options
     const handle = new SpaceDocument<T>(core, {
       change: (target, fn, message) => this.#change(target, fn, message),
       assertWritable,
       info: document => this.info(document),
       saved: () => documents.flush(),
       receipt,
+      attribution: (target, path) => {
+        if (target.isChanging) throw new SealogError('ERR_REENTRANT', 'attribution() inside change() of the document')
+        return attribute(target.doc, writers(target), path)
+      },
       released: document => this.#released(document, handle as SpaceDocument<unknown>),
     })
     const handles = this.#handles.get(core.document) ?? new Set()

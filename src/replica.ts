@@ -1,5 +1,5 @@
-import { decodeInviteLink, type Invite, inviteKeys, isRelayAddress } from './crdt/invite-link.ts'
-import { genesisBody, newDevice } from './crdt/membership.ts'
+import { decodeInviteLink, type Invite, inviteKeys, inviteNameKey, isRelayAddress } from './crdt/invite-link.ts'
+import { DEFAULT_POLICY, genesisBody, newDevice } from './crdt/membership.ts'
 import type { Replicate } from './crdt/replication.ts'
 import {
   decodePinnedRelay,
@@ -13,20 +13,27 @@ import {
 import { sealGenesis } from './crdt/seal.ts'
 import { decodeSecrets, encodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
 import type { ReplicaStore } from './crdt/store.ts'
+import type { LockedStore } from './crdt/store-locked.ts'
 import { DEFAULT_SYNC_LIMITS, type SyncLimits } from './crdt/sync-limits.ts'
 import { encodeViewRow, loadView } from './crdt/view-rows.ts'
 import { generateEpochSecret } from './crypto/epoch.ts'
 import type { SignatureVerifier } from './crypto/sign.ts'
 import { nobleSigningKey } from './crypto/sign-backend.ts'
+import type { ScryptCost, StoreSecret } from './crypto/store-lock.ts'
 import type { Environment } from './environment.ts'
 import { hasCode, SealogError } from './errors.ts'
 import { type HeadChannel, HeadExchange } from './head-exchange.ts'
 import { memberIdOf, parseSpaceId, type SpaceId, spaceIdOf } from './ids.ts'
+import { openProtected } from './key-protection.ts'
+import type { RecoveryOutcome } from './recovery.ts'
 import { RelayClient } from './relay/client.ts'
 import type { Transport } from './relay/transport.ts'
+import { type RecoveryState, ReplicaDevices } from './replica-devices.ts'
 import { Space } from './space.ts'
+import type { AddDeviceOptions } from './space-status.ts'
 import { type Note, parseNote, relaySignature } from './verify/checkpoint.ts'
-import type { Role } from './verify/control.ts'
+import type { History, InviteKind, Role } from './verify/control.ts'
+import { encodeControlBody } from './verify/control-codec.ts'
 import { type Anchor, emptyView, type LogView, type PinnedRelay, sameRelay } from './verify/log.ts'
 import { assertWaitOptions, type WaitOptions, withLimits } from './waiting.ts'
 
@@ -45,8 +52,18 @@ export interface ReplicaOptions {
   readonly replicate?: Replicate
   /** The log is shown as stale when the relay's latest signature is older, in milliseconds; default one day. */
   readonly staleAfter?: number
+  /**
+   * Nothing is sealed on a head that is older, in milliseconds; default a week. A relay that withholds the news that
+   * somebody was removed can have content sealed to that person for as long.
+   */
+  readonly maxHeadAge?: number
   /** How this person and this device are called in spaces; encrypted like all content. */
   readonly profile?: { readonly name?: string; readonly device?: string }
+  /**
+   * Opens a store that `Replica.protect` has protected: its passphrase, or the 32 bytes of its passkey. A store without
+   * protection is refused (ERR_PASSPHRASE, `details.reason` is `unprotected`): who names a secret relies on it.
+   */
+  readonly unlock?: StoreSecret
   /** Closes the replica when it aborts. */
   readonly signal?: AbortSignal
 }
@@ -60,6 +77,8 @@ export interface ReplicaPlatform {
   readonly limits?: SyncLimits
   /** Where replicas of this device hear each other. */
   readonly heads?: HeadChannel
+  /** Of passphrases that protect the store; by default about a second of work. */
+  readonly passphraseCost?: ScryptCost
   /** Calls back when the network may be back. @returns a function that unsubscribes */
   readonly onNetworkBack?: (listener: () => void) => () => void
 }
@@ -70,6 +89,9 @@ export interface InvitePreview {
   readonly spaceName: string
   readonly inviterName: string
   readonly role: Role
+  /** `approved`: an admin has to let this device in. `device`: as one more device of the inviter. */
+  readonly kind: InviteKind
+  readonly history: History
   readonly relay: { readonly name: string; readonly url: string }
   /** Unix time in milliseconds. */
   readonly expires: number
@@ -80,32 +102,51 @@ export interface InvitePreview {
 
 /** One device's local copy of its spaces. Made by `openReplica`. */
 export class Replica {
-  readonly #options: ReplicaOptions
+  readonly #options: ReplicaOptions & { readonly store: LockedStore }
   readonly #platform: ReplicaPlatform
   readonly #clients = new Map<string, RelayClient>()
   readonly #spaces = new Map<SpaceId, Promise<Space>>()
   /** For each space that somebody joins or removes: ends when the last of them is done. */
   readonly #turns = new Map<SpaceId, Promise<unknown>>()
   readonly #heads: HeadExchange | undefined
+  readonly #devices: ReplicaDevices
   #stopListening: () => void = () => {}
   #closing: Promise<void> | undefined
 
-  private constructor(options: ReplicaOptions, platform: ReplicaPlatform) {
+  private constructor(options: ReplicaOptions & { readonly store: LockedStore }, platform: ReplicaPlatform) {
     this.#options = options
     this.#platform = platform
     const { heads, environment } = platform
     this.#heads = heads && new HeadExchange(heads, environment, (space, note) => this.#onHead(space, note))
+    this.#devices = new ReplicaDevices({
+      store: options.store,
+      environment,
+      verifier: platform.verifier,
+      profile: this.#profile,
+      client: relay =>
+        relay === undefined
+          ? this.#client(urlOf(options.relay), identityOf(options.relay))
+          : this.#client(relay.url, relay, true),
+      spaces: () => this.spaces(),
+      openSpace: id => this.openSpace(id),
+      join: async (view, secrets, signal) => {
+        await this.#inTurn(view.space, () => this.#become(view, secrets, signal ?? new AbortController().signal))
+      },
+    })
   }
 
-  /** @throws SealogError ERR_STORE…; TypeError */
+  /** @throws SealogError ERR_STORE…, ERR_STORE_SEALED, ERR_PASSPHRASE; TypeError */
   static async open(options: ReplicaOptions, platform: ReplicaPlatform): Promise<Replica> {
     assertOptions(options)
-    const replica = new Replica(options, platform)
-    await options.store.open()
+    // The secret has served its purpose once the store is open.
+    const { unlock, ...rest } = options
+    const { environment, passphraseCost: cost } = platform
+    const store = await openProtected(options.store, { unlock, random: environment.random, cost })
+    const replica = new Replica({ ...rest, store }, platform)
     try {
       await replica.#client(urlOf(options.relay), identityOf(options.relay))
     } catch (error) {
-      await options.store.close()
+      await store.close()
       throw error
     }
     replica.#listen()
@@ -153,12 +194,31 @@ export class Replica {
     const { store } = this.#options
     const { environment, verifier } = this.#platform
     const { secrets, relay } = await this.#peek(id)
-    const client = await this.#client(secrets.url, relay, secrets.admission?.type === 'join')
-    const { replicate = 'all', staleAfter = DAY } = this.#options
+    const client = await this.#client(
+      secrets.url,
+      relay,
+      secrets.admission !== undefined && secrets.admission.type !== 'genesis',
+    )
+    const { replicate = 'all', staleAfter = DAY, maxHeadAge = 7 * DAY } = this.#options
     const limits = this.#platform.limits ?? DEFAULT_SYNC_LIMITS
     const onClosed = (): void => void this.#spaces.delete(id)
     const onHead = (space: Space): void => this.#heads?.changed(id, () => space.head)
-    return Space.open({ id, store, client, environment, verifier, replicate, staleAfter, limits, onHead, onClosed })
+    const space = await Space.open({
+      id,
+      store,
+      client,
+      environment,
+      verifier,
+      replicate,
+      staleAfter,
+      maxHeadAge,
+      limits,
+      onHead,
+      onClosed,
+    })
+    // Not awaited: it may wait for the relay, and for this very space to be open.
+    this.#devices.extend(id)
+    return space
   }
 
   async #peek(id: SpaceId): Promise<{ secrets: SpaceSecrets; relay: PinnedRelay }> {
@@ -196,16 +256,18 @@ export class Replica {
       member,
       epochSecret,
       names,
+      policy: DEFAULT_POLICY,
+      time: environment.now(),
       random: environment.random,
     })
-    const entry = await sealGenesis(nobleSigningKey(device.signing), incarnation, body)
+    const entry = await sealGenesis(nobleSigningKey(device.signing), incarnation, encodeControlBody(body))
     const space = spaceIdOf(entry.hash)
     const secrets: SpaceSecrets = {
       url,
       member,
       device,
       incarnation,
-      epochs: [epochSecret],
+      epochs: new Map([[0, { kind: 'all', secret: epochSecret }]]),
       memberName: names.member,
       deviceName: names.device,
       admission: { type: 'genesis', entry },
@@ -224,6 +286,8 @@ export class Replica {
       spaceName: invite.spaceName,
       inviterName: invite.inviterName,
       role: invite.role,
+      kind: invite.kind,
+      history: invite.history,
       relay: { name: invite.relay.name, url: invite.relay.url },
       expires: invite.expires,
       expired: invite.expires <= this.#platform.environment.now(),
@@ -258,11 +322,16 @@ export class Replica {
       if (space.isAdmitted || (await this.#joined(space, signal)) === undefined) return space
     }
     await this.#checkPin(invite)
-    await this.#keep(emptyView(invite.space, invite.relay, [anchor]), this.#joinSecrets(invite))
-    const space = await this.openSpace(invite.space)
+    return this.#become(emptyView(invite.space, invite.relay, [anchor]), this.#joinSecrets(invite), signal)
+  }
+
+  /** Keeps a space that this replica is about to become a device of, and waits until it is. */
+  async #become(view: LogView, secrets: SpaceSecrets, signal: AbortSignal): Promise<Space> {
+    await this.#keep(view, secrets)
+    const space = await this.openSpace(view.space)
     const failure = await this.#joined(space, signal)
-    if (failure === undefined) return space
-    throw failure
+    if (failure !== undefined) throw failure
+    return space
   }
 
   /** Tasks about one space, one after the other: two that join it at once must not write over each other. */
@@ -304,13 +373,18 @@ export class Replica {
     if (invite.expires <= environment.now()) throw new SealogError('ERR_INVITE', 'the invite has expired')
     return {
       url: invite.relay.url,
-      member: memberIdOf(environment.random(16)),
+      member: invite.member,
       device: newDevice(environment.random),
       incarnation: environment.random(8),
-      epochs: [],
+      epochs: new Map(),
       memberName: this.#profile.name,
       deviceName: this.#profile.device,
-      admission: { type: 'join', provisional: inviteKeys(invite.seed), index: invite.index, body: undefined },
+      admission: {
+        type: 'join',
+        provisional: inviteKeys(invite.seed),
+        nameKey: invite.kind === 'approved' ? inviteNameKey(invite.seed) : undefined,
+        body: undefined,
+      },
     }
   }
 
@@ -356,6 +430,92 @@ export class Replica {
     const { store } = this.#options
     const rows = await store.scan(spacePrefix(space))
     await store.commit({ puts: [], deletes: [listedKey(space), ...rows.map(([key]) => key)] })
+  }
+
+  // -- All spaces at once ------------------------------------------------------------------------------------------
+
+  /**
+   * Makes a recovery phrase: 24 words that bring back all spaces on a blank machine (`recover`). In every space it is one
+   * more device of this person, which members see. Spaces that come later are added by themselves. Whoever has the
+   * words has the spaces: they belong on paper. An earlier phrase opens nothing any more.
+   * @returns the words, and how it went, space by space: see `recoveryState`
+   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED, ERR_STORE…
+   */
+  createRecovery(options: WaitOptions = {}): Promise<RecoveryOutcome & { readonly phrase: string }> {
+    return this.#forAll(options, signal => this.#devices.createRecovery(signal))
+  }
+
+  /** Which spaces the phrase brings back; undefined where there is none. @throws SealogError ERR_STORE…, ERR_CLOSED */
+  async recoveryState(): Promise<RecoveryState | undefined> {
+    this.#assertOpen()
+    return this.#devices.recoveryState()
+  }
+
+  /** The phrase opens nothing any more: its devices are removed from all spaces. */
+  removeRecovery(options: WaitOptions = {}): Promise<void> {
+    return this.#forAll(options, signal => this.#devices.removeRecovery(signal))
+  }
+
+  /**
+   * Gets back all spaces of a recovery phrase, as a device of its own. That these are all is the relay's word: it may
+   * show an old list.
+   * @throws SealogError ERR_PHRASE for what is no phrase; ERR_UNKNOWN_MAILBOX where the relay knows nothing of it;
+   * ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED, ERR_STORE…. What goes wrong with one space is in the outcome
+   */
+  recover(phrase: string, options: WaitOptions = {}): Promise<RecoveryOutcome> {
+    return this.#forAll(options, signal => this.#devices.recover(phrase, signal))
+  }
+
+  /**
+   * Makes a link for one more device of this person, with all spaces; `acceptLink` on the other side. It is a key, single
+   * use: show it to nobody else. For one space alone: `Space.inviteDevice`.
+   */
+  linkDevice(options: AddDeviceOptions = {}): Promise<string> {
+    const { base, expiresIn } = options
+    if (base !== undefined && !URL.canParse(base)) throw new TypeError('base: expected an address')
+    if (expiresIn !== undefined && !(Number.isSafeInteger(expiresIn) && expiresIn > 0)) {
+      throw new TypeError('expiresIn: expected milliseconds')
+    }
+    return this.#forAll(options, signal => this.#devices.linkDevice(base, expiresIn, signal))
+  }
+
+  /** Becomes one more device of the person who made the link. @throws as `recover`; ERR_INVITE for what is no link */
+  acceptLink(link: string, options: WaitOptions = {}): Promise<RecoveryOutcome> {
+    return this.#forAll(options, signal => this.#devices.acceptLink(link, signal))
+  }
+
+  #forAll<T>(options: WaitOptions, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    assertWaitOptions(options)
+    this.#assertOpen()
+    const stop = new AbortController()
+    return withLimits(this.#platform.environment, options, task(stop.signal)).finally(() => stop.abort())
+  }
+
+  /** What the keys in the local store are protected by: a passphrase, the PRF of a passkey, or nothing. */
+  get protection(): 'passphrase' | 'prf' | undefined {
+    return this.#options.store.protection
+  }
+
+  /**
+   * From now on the keys of this device open with this secret only (`unlock` of `openReplica`): a passphrase, through
+   * scrypt, or the 32 bytes that `passkeySecret` gives. It takes the place of an earlier one, which is not asked for,
+   * since the replica is open. All keys are sealed anew in one batch: a failure or a crash leaves all as it was, or all as
+   * wanted. After ERR_STORE only opening the store again shows which of the two secrets it is.
+   *
+   * Protected are the keys: who copies the store can neither act as this device nor read what the relay has. Documents,
+   * names and local changes stay in clear in the store. What was in clear before may survive in parts of a disk that
+   * were freed. Nobody can restore a forgotten secret.
+   * @throws SealogError ERR_STORE…, ERR_CLOSED; TypeError
+   */
+  async protect(secret: StoreSecret): Promise<void> {
+    this.#assertOpen()
+    await this.#options.store.protect(secret)
+  }
+
+  /** Keys are kept in clear again. Idempotent. @throws SealogError ERR_STORE…, ERR_CLOSED */
+  async unprotect(): Promise<void> {
+    this.#assertOpen()
+    await this.#options.store.unprotect()
   }
 
   /** Flushes to the store and closes it; does not wait for the network. Idempotent. */
@@ -468,6 +628,8 @@ function assertOptions(options: ReplicaOptions): void {
   const { replicate = 'all', staleAfter = DAY } = options
   if (replicate !== 'all' && replicate !== 'opened') throw new TypeError('replicate: expected "all" or "opened"')
   if (typeof staleAfter !== 'number' || !(staleAfter > 0)) throw new TypeError('staleAfter: expected milliseconds')
+  const { maxHeadAge = DAY } = options
+  if (typeof maxHeadAge !== 'number' || !(maxHeadAge > 0)) throw new TypeError('maxHeadAge: expected milliseconds')
   const url = typeof relay === 'string' ? relay : relay?.url
   if (typeof url !== 'string' || !isRelayAddress(url)) {
     throw new TypeError('relay: expected a ws: or wss: address')

@@ -3,6 +3,15 @@ import { openOnPlatform } from './open-replica.ts'
 import { webSocketTransport } from './relay/websocket.ts'
 import type { Replica, ReplicaOptions } from './replica.ts'
 
+export {
+  createPasskey,
+  isPasskeyPrfAvailable,
+  type NewPasskeyOptions,
+  type Passkey,
+  type PasskeyOptions,
+  type PasskeySecretOptions,
+  passkeySecret,
+} from './passkey.ts'
 export * from './public.ts'
 
 /** As in `sealog`, without WASM inside. */
@@ -13,7 +22,8 @@ export interface SlimReplicaOptions extends ReplicaOptions {
 
 /**
  * Opens a replica: the local copy of this device's spaces.
- * @throws SealogError ERR_STORE…, ERR_STORE_LOCKED where another tab has this store open; TypeError
+ * @throws SealogError ERR_STORE…, ERR_STORE_LOCKED where another tab has this store open, ERR_STORE_SEALED where it
+ * is protected and `unlock` is missing, ERR_PASSPHRASE where that is wrong; TypeError
  */
 export async function openReplica(options: SlimReplicaOptions): Promise<Replica> {
   const { wasm, ...rest } = options

@@ -1,6 +1,8 @@
+import type { Attribution } from './crdt/attribution.ts'
 import type { Doc, Patch } from './crdt/content.ts'
 import type { DocumentInfo } from './crdt/directory.ts'
 import type { DocumentCore } from './crdt/document-core.ts'
+import type { TextPath } from './crdt/text-authors.ts'
 import { SealogError } from './errors.ts'
 import { Emitter, type ListenOptions, type Unsubscribe } from './events.ts'
 import type { DocumentId } from './ids.ts'
@@ -50,6 +52,7 @@ export interface DocumentHost {
   info(document: DocumentId): DocumentInfo | undefined
   saved(): Promise<void>
   receipt(core: DocumentCore): Receipt
+  attribution(core: DocumentCore, path: TextPath | undefined): readonly Attribution[]
   released(document: DocumentId): void
 }
 
@@ -91,6 +94,16 @@ export class SpaceDocument<T = Record<string, unknown>> {
   }
 
   /**
+   * The whole document as one `Automerge.save()`, with what is not sent yet: to be kept elsewhere, or to begin another
+   * document with (`Space.importDocument`). Also after this device was removed from the space.
+   * @throws SealogError ERR_CLOSED, ERR_REENTRANT
+   */
+  export(): Uint8Array {
+    if (this.#closed) throw new SealogError('ERR_CLOSED', 'the document was closed')
+    return this.#core.save()
+  }
+
+  /**
    * Changes the document: visible at once, durable soon (`saved`), sent when there is a connection.
    * A callback that throws changes nothing.
    * @param fn changes the draft it is given; what it returns is ignored
@@ -113,6 +126,22 @@ export class SpaceDocument<T = Record<string, unknown>> {
 
   get receipt(): Receipt {
     return this.#host.receipt(this.#core)
+  }
+
+  /**
+   * Who wrote which stretch of the text at `path`, as of now; without a path, of all texts in the document. Rests on
+   * proven entries and own changes alone, never on the actor ids that a document claims; members who were removed keep
+   * what they wrote. Empty where no text stands. Reads the whole document, which takes in the
+   * order of 100 ms for 100,000 characters.
+   * @param path keys and indices from the root on, such as `['body']` or `['tasks', 0, 'title']`
+   * @throws SealogError ERR_CLOSED, ERR_CONTENT; ERR_REENTRANT inside `change`; TypeError
+   */
+  attribution(path?: TextPath): readonly Attribution[] {
+    if (path !== undefined && !(Array.isArray(path) && path.every(isStep))) {
+      throw new TypeError('path: expected an array of keys and indices')
+    }
+    if (this.#closed) throw new SealogError('ERR_CLOSED', 'the document was closed')
+    return this.#host.attribution(this.#core, path)
   }
 
   on<Type extends keyof DocumentEvents<T>>(
@@ -140,4 +169,8 @@ export class SpaceDocument<T = Record<string, unknown>> {
   notify(event: Omit<ChangeEvent<T>, 'handle'>): void {
     this.#emitter.emit('change', { ...event, handle: this })
   }
+}
+
+function isStep(step: unknown): boolean {
+  return typeof step === 'string' || (Number.isSafeInteger(step) && (step as number) >= 0)
 }

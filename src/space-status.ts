@@ -3,14 +3,60 @@ import type { Vouchers } from './crdt/trust.ts'
 import type { SealogError } from './errors.ts'
 import type { MemberId } from './ids.ts'
 import type { ConnectionState } from './relay/client.ts'
-import type { Role } from './verify/control.ts'
+import type { History, InviteKind, Role } from './verify/control.ts'
 import type { WaitOptions } from './waiting.ts'
+
+/** A place in the log, and the epoch in force there. */
+export interface Place {
+  readonly index: number
+  readonly epoch: number
+}
 
 export interface Member {
   readonly id: MemberId
   readonly name: string
   readonly role: Role
+  /** What it may read: everything, or what is written from its admission on, and what was granted. */
+  readonly history: History
   readonly me: boolean
+  /** The entry that made it a member. */
+  readonly since: Place
+  readonly devices: readonly MemberDevice[]
+}
+
+export interface MemberDevice {
+  /** Number of the control entry that admitted it. */
+  readonly id: number
+  readonly name: string
+  readonly me: boolean
+  readonly since: Place
+  /** The first epoch whose content it was given keys of; 0 where its member reads everything. */
+  readonly readsFrom: number
+  /** Of its keys, 60 digits: the same wherever it is shown. */
+  readonly fingerprint: string
+}
+
+/** An invite that nobody has used. */
+export interface OpenInviteInfo {
+  readonly id: number
+  readonly kind: InviteKind
+  readonly role: Role
+  readonly history: History
+  /** Unix time in milliseconds. */
+  readonly expires: number
+  readonly inviter: MemberId
+}
+
+/** Somebody has used an approved invite, and waits. The names are what that person says. */
+export interface JoinRequest {
+  readonly id: number
+  readonly name: string
+  readonly device: string
+  readonly role: Role
+  readonly history: History
+  readonly inviter: MemberId
+  /** Of the keys that ask, 60 digits: the asking side sees the same in `joining`. */
+  readonly fingerprint: string
 }
 
 /**
@@ -23,6 +69,8 @@ export type Trust =
 
 export interface SpaceStatus {
   readonly connection: ConnectionState | 'paused'
+  /** `joining`: the log does not prove yet that this device is a member; `pending`: it waits to be approved. */
+  readonly membership: 'member' | 'joining' | 'pending' | 'removed'
   /** Own changes: only in memory; in the local store; and how many of their entries are on the way through the relay. */
   readonly local: { readonly unsaved: number; readonly pending: number; readonly sequenced: number }
   /** The verified log: number of entries, and the time (Unix, ms) that the relay signed with it. */
@@ -43,11 +91,42 @@ export interface SpaceStatus {
 }
 
 export interface InviteOptions extends WaitOptions {
+  /**
+   * `instant` (default): whoever opens the link is in, at once, and once. The link is a key: who gets hold of it before it
+   * is used can join in somebody's place, and who has the relay's data as well can read with it what is written until
+   * the next rotation, and the history that it grants. `approved`: the link holds no key. Who uses it waits until an
+   * admin has seen name and fingerprint and approves (`requests`, `approve`); a stolen link shows no content.
+   */
+  readonly kind?: 'instant' | 'approved'
   readonly role?: Role
+  /**
+   * `all` (default), or `from-join`: no content from before the next epoch, which starts with the invite. Names of
+   * members, devices and documents are seen by every member, also those from before.
+   */
+  readonly history?: History
   /** Milliseconds from now; default a week. */
   readonly expiresIn?: number
   /** Address of the app, to which the invite is added as a fragment; default: a bare `sealog:` link. */
   readonly base?: string
+}
+
+export interface AddDeviceOptions extends WaitOptions {
+  /** Milliseconds from now; default a day. */
+  readonly expiresIn?: number
+  /** As in `InviteOptions`. */
+  readonly base?: string
+}
+
+/** What is named is changed; the rest stays. */
+export interface PolicyChange {
+  /** A new epoch starts after so many entries, or days, by whichever client sees it first; without both, never so. */
+  readonly rotateEvery?: { readonly entries?: number; readonly days?: number }
+  /** Distinct other members that must have verified a checkpoint before it may be skipped to; at most 15. */
+  readonly attestations?: number
+  /** Of an entry, in bytes; at most 64 MiB. */
+  readonly maxBodyLength?: number
+  /** Where the same relay is from now on. */
+  readonly relayUrl?: string
 }
 
 /** What members compare to know that nobody was slipped in between them. */

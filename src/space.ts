@@ -1,40 +1,71 @@
 import { equalBytes } from './bytes.ts'
+import type { KnownWriters } from './crdt/attribution.ts'
+import { type DueAudit, loadAudits } from './crdt/delivery-audits.ts'
+import { deviceByKey } from './crdt/devices.ts'
 import type { DocumentInfo } from './crdt/directory.ts'
 import type { DocumentCore } from './crdt/document-core.ts'
 import { DocumentSet } from './crdt/document-set.ts'
 import { Freshness } from './crdt/freshness.ts'
-import { encodeInviteLink, inviteKeys } from './crdt/invite-link.ts'
-import { inviteBody, joinBody, openInvite, openName } from './crdt/membership.ts'
+import type { HistoryEvent } from './crdt/history-events.ts'
+import { addDeviceBody, deviceKeysOf, joinBody, type Writing } from './crdt/membership.ts'
+import { openName } from './crdt/names.ts'
 import { addStopped, clearStopped, type Problem, Problems } from './crdt/problems.ts'
 import { keysIn } from './crdt/receive.ts'
 import type { Replicate } from './crdt/replication.ts'
 import { type Stopped, spaceKey } from './crdt/rows.ts'
-import { decodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
+import { type DeviceSecrets, decodeSecrets, type SpaceSecrets } from './crdt/secrets.ts'
 import { SpaceSync } from './crdt/space-sync.ts'
 import type { ReplicaStore } from './crdt/store.ts'
 import type { SyncLimits } from './crdt/sync-limits.ts'
 import { decodeTrustRow, type Vouched } from './crdt/trust.ts'
 import { loadView, type StoredView } from './crdt/view-rows.ts'
 import { publicKeyOf, type SignatureVerifier } from './crypto/sign.ts'
+import { kemPublicKeyOf } from './crypto/wrap.ts'
 import type { Environment } from './environment.ts'
 import { asSealogError, type ErrorCode, SealogError } from './errors.ts'
 import { Emitter, type ListenOptions, type Unsubscribe } from './events.ts'
-import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId, idBytes, memberIdOf, type SpaceId } from './ids.ts'
+import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId, idBytes, parseDocumentId, type SpaceId } from './ids.ts'
 import { OpenDocuments } from './open-documents.ts'
 import type { RelayClient } from './relay/client.ts'
 import type { Receipt, SpaceDocument } from './space-document.ts'
-import type { InviteOptions, Member, SpaceFingerprint, SpaceStatus, Trust } from './space-status.ts'
-import { type RelayIdentity, ROLES, type Role, roleNumber } from './verify/control.ts'
+import {
+  type EntryAddress,
+  type HistoryOptions,
+  historyOf,
+  type Past,
+  type Reader,
+  readersOf,
+} from './space-history.ts'
+import { keyFingerprint, Membership } from './space-membership.ts'
+import type {
+  AddDeviceOptions,
+  InviteOptions,
+  JoinRequest,
+  Member,
+  OpenInviteInfo,
+  PolicyChange,
+  SpaceFingerprint,
+  SpaceStatus,
+  Trust,
+} from './space-status.ts'
+import { type DeviceKeys, type Policy, type RelayIdentity, type Role, roleNumber } from './verify/control.ts'
+import { encodeControlBody } from './verify/control-codec.ts'
+import { type ControlState, currentMember, isMemberDevice, latestEpoch } from './verify/control-state.ts'
 import { decodeFingerprint, encodeFingerprint, fingerprintDigits, fingerprintOf } from './verify/fingerprint.ts'
 import type { VerifiedEntry } from './verify/log.ts'
-import type { ControlState } from './verify/state.ts'
+import { knownDocument } from './verify/state.ts'
 import { assertWaitOptions, Condition, type WaitOptions, withLimits } from './waiting.ts'
 
 /** Delay before a store that failed is tried again, in milliseconds. */
 const STORE_RETRY = 5_000
 /** What ends the attempt to join, rather than delay it. */
 const JOIN_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_INVITE', 'ERR_RELAY_IDENTITY', 'ERR_FROZEN'])
-const DAY: number = 24 * 60 * 60 * 1000
+
+/** A document of the directory. */
+export interface ListedDocument extends DocumentInfo {
+  /** It is from before the time that this member may read; `Space.grantHistory` of an admin opens it. */
+  readonly locked: boolean
+}
 
 export interface SpaceEvents {
   /** The list of documents, or what the directory says of them, changed. */
@@ -55,6 +86,8 @@ export interface SpaceOptions {
   readonly replicate: Replicate
   /** In milliseconds. */
   readonly staleAfter: number
+  /** Nothing is sealed on a head that is older, in milliseconds. */
+  readonly maxHeadAge: number
   readonly limits: SyncLimits
   /** There may be a new head. */
   readonly onHead: (space: Space) => void
@@ -72,6 +105,7 @@ export class Space {
   readonly #open: OpenDocuments
   readonly #provenIndex = new Map<DocumentId, number>()
   readonly #sync: SpaceSync
+  readonly #membership: Membership
   #storage: SpaceStatus['storage'] = 'ok'
   #cancelRetry: () => void = () => {}
   #statusQueued = false
@@ -98,6 +132,7 @@ export class Space {
       environment,
       assertWritable: () => this.#assertWritable(),
       receipt: core => this.#receipt(core),
+      writers: core => this.#writers(core),
       onLocalChange: () => this.#onUpdate(),
       onDirectoryChange: () => this.#onDirectoryChange(),
       onUsed: document => this.#sync.want(document),
@@ -114,22 +149,24 @@ export class Space {
       ...loaded,
       replicate: options.replicate,
       limits: options.limits,
-      openInvite: (body, provisional) => openInvite(body, space, provisional),
-      joinBody: keys =>
-        joinBody({
-          space,
-          device: loaded.secrets.device,
-          epoch: keys.latestEpoch,
-          epochSecret: keys.secret(keys.latestEpoch),
-          names: { member: loaded.secrets.memberName, device: loaded.secrets.deviceName },
-          random: environment.random,
-        }),
+      maxHeadAge: options.maxHeadAge,
+      admissionBody: (keys, control) => admissionBody(loaded.secrets, { space, environment, keys, control }),
       onStore: failure => this.#onStore(failure),
       onUpdate: () => this.#onUpdate(),
       onEntries: entries => this.#onEntries(entries),
       onFrozen: evidence => {
         this.#problem('frozen', new SealogError('ERR_FROZEN', 'the relay contradicted itself: sync has ended'))
         this.#emitter.emit('frozen', { space: this, evidence })
+      },
+    })
+    this.#membership = new Membership({
+      space: options.id,
+      environment,
+      sync: this.#sync,
+      spaceName: () => this.name,
+      current: (limits, task) => {
+        this.#assertOpen()
+        return this.#wait(limits, async signal => task(await this.#currentControl(signal)))
       },
     })
   }
@@ -153,31 +190,42 @@ export class Space {
 
   /** Empty as long as the space's first entry has not arrived. */
   get name(): string {
-    return this.#nameOf('space', this.#control?.spaceName)
+    return openName(this.#sync.keys, 'space', this.#control?.spaceName)
   }
 
+  /** This person, also while the log does not have it yet, or not any more. */
   get me(): Member {
     const own = this.members().find(member => member.me)
-    return own ?? { id: this.#sync.member, name: this.#sync.secrets.memberName, role: this.#ownRole(), me: true }
+    if (own !== undefined) return own
+    const { member: id, secrets } = this.#sync
+    const since = { index: 0, epoch: 0 }
+    return { id, name: secrets.memberName, role: this.#ownRole(), history: 'all', me: true, since, devices: [] }
   }
 
+  /** Who is in the space now, with their devices; who was, `history` tells. */
   members(): readonly Member[] {
-    const own = this.#sync.member
-    return [...(this.#control?.members ?? [])].map(([id, record]) => ({
-      id,
-      name: this.#nameOf('member', record.name),
-      role: record.role,
-      me: id === own,
-    }))
+    return this.#membership.members()
   }
 
-  #nameOf(context: 'space' | 'member', sealed: Uint8Array | undefined): string {
-    const { keys } = this.#sync
-    return sealed === undefined || keys.latestEpoch < 0 ? '' : openName(keys.readSecret(0), context, sealed)
+  /** Invites that nobody has used. */
+  invites(): readonly OpenInviteInfo[] {
+    return this.#membership.invites()
+  }
+
+  /** Who has used an approved invite and waits for `approve` or `decline`. */
+  requests(): readonly JoinRequest[] {
+    return this.#membership.requests()
+  }
+
+  /** Of the keys with which this device asks to join; to be compared with what who approves sees. */
+  get ownFingerprint(): string {
+    const { device } = this.#sync.secrets
+    return keyFingerprint(publicKeyOf(device.signing), kemPublicKeyOf(device.kem))
   }
 
   #ownRole(): Role {
-    const role = this.#control?.members.get(this.#sync.member)?.role
+    const control = this.#control
+    const role = control && currentMember(control, this.#sync.member)?.role
     return role ?? (this.#sync.secrets.admission?.type === 'genesis' ? 'owner' : 'reader')
   }
 
@@ -190,6 +238,7 @@ export class Space {
     }
     return {
       connection: this.#sync.isPaused ? 'paused' : this.#options.client.state,
+      membership: this.#standing,
       local: { unsaved, pending, sequenced: this.#sync.inFlight },
       confirmed: this.#confirmed(),
       trust: this.#trust(),
@@ -197,6 +246,12 @@ export class Space {
       storage: this.#storage,
       halted: this.#sync.halted,
     }
+  }
+
+  get #standing(): SpaceStatus['membership'] {
+    if (this.#sync.removed !== undefined) return 'removed'
+    if (this.isAdmitted) return 'member'
+    return this.#sync.isPending ? 'pending' : 'joining'
   }
 
   #confirmed(): SpaceStatus['confirmed'] {
@@ -221,9 +276,9 @@ export class Space {
 
   // -- Documents --------------------------------------------------------------------------------------------------
 
-  /** All documents of the directory, archived ones included. */
-  documents(): readonly DocumentInfo[] {
-    return this.#open.list()
+  /** All documents of the directory, archived ones and those that this member may not read included. */
+  documents(): readonly ListedDocument[] {
+    return this.#open.list().map(info => ({ ...info, locked: this.#sync.isLocked(info.id) }))
   }
 
   /**
@@ -265,9 +320,12 @@ export class Space {
     return this.#open.import(saved, name, type)
   }
 
-  /** @throws SealogError ERR_UNKNOWN_DOCUMENT, ERR_CLOSED; TypeError for what is not a document id */
+  /** @throws SealogError ERR_UNKNOWN_DOCUMENT, ERR_LOCKED, ERR_CLOSED; TypeError for what is not a document id */
   async openDocument<T = Record<string, unknown>>(id: string): Promise<SpaceDocument<T>> {
     this.#assertOpen()
+    if (this.#sync.isLocked(parseDocumentId(id))) {
+      throw new SealogError('ERR_LOCKED', 'the document is from before the time that this member may read')
+    }
     return this.#open.open(id)
   }
 
@@ -292,12 +350,53 @@ export class Space {
     }
   }
 
+  #writers(core: DocumentCore): KnownWriters {
+    const { tips, importing } = this.#documents.meta(core.document)
+    const { state } = this.#sync.view
+    const own = {
+      actor: core.actor,
+      member: this.#sync.member,
+      device: this.#sync.device,
+      hasUnsent: core.locals.length > 0,
+      hasImported: importing !== undefined,
+    }
+    return { control: state?.control, record: knownDocument(state, core.document), tips, own }
+  }
+
+  // -- What happened ----------------------------------------------------------------------------------------------
+
+  /**
+   * Everything that ever changed members, devices, roles, keys and policy: who did what to whom, with the place in the
+   * log, as data and in words. Complete, and from verified entries; times are by their authors' clocks.
+   * @throws SealogError ERR_CLOSED, ERR_STORE…; TypeError
+   */
+  async history(options: HistoryOptions = {}): Promise<readonly HistoryEvent[]> {
+    this.#assertOpen()
+    return historyOf(this.#past(), this.#options.store, options)
+  }
+
+  /**
+   * Who could read an entry: the members whose devices, or whose invites, were given keys that open it, until now. Not
+   * who did read it, nor who was handed a copy.
+   * @throws SealogError ERR_UNKNOWN_DOCUMENT, ERR_CLOSED; TypeError
+   */
+  readers(entry: EntryAddress): readonly Reader[] {
+    this.#assertOpen()
+    return readersOf(this.#past(), entry)
+  }
+
+  #past(): Past {
+    const { view, keys } = this.#sync
+    return { view, keys }
+  }
+
   // -- Sync -------------------------------------------------------------------------------------------------------
 
   /**
    * Resolves when everything local is proven, and everything the relay had at that moment is applied. Offline it
    * waits.
-   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; ERR_FROZEN where the relay contradicted itself
+   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; ERR_FROZEN where the relay contradicted itself;
+   * ERR_REMOVED where this device was removed from the space
    */
   sync(options: WaitOptions = {}): Promise<void> {
     return this.#wait(options, async signal => {
@@ -306,6 +405,7 @@ export class Space {
         this.#sync.push()
         await this.#until(() => {
           if (this.#sync.evidence !== undefined) throw new SealogError('ERR_FROZEN', 'the relay contradicted itself')
+          if (this.#sync.removed !== undefined) throw removed()
           return this.#sync.isCurrent && this.#sync.isSettled && this.#sync.isComplete
         }, signal)
         const size = this.#sync.view.range.size
@@ -387,58 +487,131 @@ export class Space {
     this.#onUpdate()
   }
 
+  // -- Members, devices, keys --------------------------------------------------------------------------------------
+  // All of these wait until the relay's log is here, and until their entry is proven in it. They throw
+  // ERR_UNAUTHORIZED where the role does not allow it, ERR_INVALID_ENTRY (`details.reason`) where the rules of the space
+  // forbid it, ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; TypeError.
+
   /**
-   * Makes an instant invite: a link with which one person can join, once. It is a key: send it where only that
-   * person reads it. Waits until the invite is proven in the log.
-   * @throws SealogError ERR_UNAUTHORIZED, ERR_TIMEOUT, ERR_ABORTED; TypeError
+   * Makes an invite: a link for one person, who joins with `Replica.joinSpace`. The two kinds differ in what the link is
+   * worth to a thief: see `InviteOptions.kind`.
    */
   invite(options: InviteOptions = {}): Promise<string> {
-    const { role = 'writer', expiresIn = 7 * DAY, base } = options
-    if (!ROLES.includes(role)) throw new TypeError(`role: expected one of ${ROLES.join(', ')}`)
-    if (!Number.isSafeInteger(expiresIn) || expiresIn <= 0) throw new TypeError('expiresIn: expected milliseconds')
-    if (base !== undefined && !URL.canParse(base)) throw new TypeError('base: expected an address')
-    this.#assertOpen()
-    return this.#wait(options, async signal => {
-      await this.#until(() => this.#sync.isCurrent && this.#control !== undefined, signal)
-      const own = this.#ownRole()
-      const mayInvite = own === 'owner' || (own === 'admin' && roleNumber(role) < roleNumber('admin'))
-      if (!mayInvite) throw new SealogError('ERR_UNAUTHORIZED', `a member of role ${own} cannot invite a ${role}`)
-      return this.#invite(role, this.#options.environment.now() + expiresIn, base)
-    })
+    return this.#membership.invite(options)
   }
 
-  async #invite(role: Role, expires: number, base: string | undefined): Promise<string> {
-    const { random } = this.#options.environment
-    const seed = random(32)
-    const member = memberIdOf(random(16))
-    const provisional = inviteKeys(seed)
-    const index = await this.#sync.control(() => {
-      const { keys } = this.#sync
-      const epoch = keys.latestEpoch
-      const space = idBytes(this.id)
-      return inviteBody({ space, provisional, member, role, expires, epoch, epochSecret: keys.secret(epoch) })
-    })
-    const relay = this.#relay()
-    const note = this.#sync.note
-    if (note === undefined) throw new SealogError('ERR_UNEXPECTED', 'no checkpoint')
-    const names = { spaceName: this.name, inviterName: this.me.name }
-    return encodeInviteLink({ relay, space: this.id, seed, index, role, expires, note, ...names }, base)
+  /** Makes an instant link for one more device of this person: it is a key, show it to nobody else. */
+  inviteDevice(options: AddDeviceOptions = {}): Promise<string> {
+    return this.#membership.inviteDevice(options)
   }
 
-  #relay(): RelayIdentity {
+  /** Ends an invite that nobody has used: by its link, or by its id in `invites`. */
+  revokeInvite(invite: string | number, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.revokeInvite(invite, options)
+  }
+
+  /** Lets in who asks. Compare the fingerprint with that person first: the name is only what it says. */
+  approve(request: number, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.approve(request, options)
+  }
+
+  decline(request: number, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.decline(request, options)
+  }
+
+  /**
+   * Removes a member with all devices and open invites. From the entry on it can write nothing, and whoever has seen
+   * the entry seals nothing that it could read: a new epoch starts first.
+   */
+  removeMember(member: string, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.removeMember(member, options)
+  }
+
+  /** The same for one device: a lost one, of oneself or of somebody below. The last one of a member removes the member. */
+  removeDevice(device: number, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.removeDevice(device, options)
+  }
+
+  renameDevice(device: number, name: string, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.renameDevice(device, name, options)
+  }
+
+  /** One more device of this person, whose keys are known; see `Replica.createRecovery`. @returns its number */
+  addDevice(keys: DeviceKeys, name: string, options: WaitOptions = {}): Promise<number> {
+    return this.#membership.addDevice(keys, name, options)
+  }
+
+  /** The same as `inviteDevice`, for keys that somebody else knows already. */
+  inviteDeviceKeys(provisional: DeviceSecrets, expiresIn: number, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.inviteDeviceKeys(provisional, expiresIn, options)
+  }
+
+  /** Is this signing key (32 bytes) one of a device that is here now? */
+  hasDevice(signing: Uint8Array): boolean {
+    return this.deviceOfKey(signing) !== undefined
+  }
+
+  /** Number of the current device with this signing key, 32 bytes. */
+  deviceOfKey(signing: Uint8Array): number | undefined {
+    const device = this.#control && deviceByKey(this.#control, signing)
+    return isMemberDevice(device) ? device.number : undefined
+  }
+
+  /** Where the space is kept. */
+  get relay(): RelayIdentity {
     const { relay } = this.#sync.view
     return { name: relay.name, key: relay.key, url: this.#sync.secrets.url }
   }
 
+  setRole(member: string, role: Role, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.setRole(member, role, options)
+  }
+
+  /** Leaves the space with all devices: what is here stays readable. The last owner cannot. */
+  leave(options: WaitOptions = {}): Promise<void> {
+    return this.#membership.leave(options)
+  }
+
+  /** Renames the space (admins), or oneself. */
+  rename(what: 'space' | 'me', name: string, options: WaitOptions = {}): Promise<void> {
+    if (what !== 'space' && what !== 'me') throw new TypeError('what: expected space or me')
+    return this.#membership.rename(what === 'me' ? 'member' : 'space', name, options)
+  }
+
+  /** Lets a `from-join` member read what was written from the start of this epoch on; 0 is the first. */
+  grantHistory(member: string, from = 0, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.grantHistory(member, from, options)
+  }
+
+  /**
+   * Starts a new epoch: what is written from then on opens with a key that only the present members get.
+   * @throws SealogError ERR_RATE_LIMITED where this member did so less than 16 entries ago, with no reason on record
+   */
+  rotateKeys(options: WaitOptions = {}): Promise<void> {
+    return this.#membership.rotateKeys(options)
+  }
+
+  /** Undefined as long as the log has not arrived. */
+  get policy(): Policy | undefined {
+    return this.#membership.policy
+  }
+
+  /** By owners. */
+  setPolicy(change: PolicyChange, options: WaitOptions = {}): Promise<void> {
+    return this.#membership.setPolicy(change, options)
+  }
+
   /** The log proves that this device is a member, or it is the one that founded the space. */
   get isAdmitted(): boolean {
-    return this.#sync.secrets.admission?.type !== 'join'
+    const { admission } = this.#sync.secrets
+    return admission === undefined || admission.type === 'genesis'
   }
 
   /** Resolves once this device is admitted and has the log. @throws SealogError ERR_INVITE, ERR_RELAY_IDENTITY */
   joined(signal?: AbortSignal): Promise<void> {
     return this.#until(() => {
       if (this.isAdmitted) return this.#sync.isCurrent && this.#sync.isComplete
+      if (this.#sync.removed !== undefined) throw new SealogError('ERR_INVITE', 'the request to join was declined')
       const refused = this.#problems.list().find(({ code }) => JOIN_FAULTS.has(code))
       if (refused !== undefined) throw new SealogError(refused.code, refused.message)
       return false
@@ -568,6 +741,14 @@ export class Space {
     })
   }
 
+  async #currentControl(signal: AbortSignal | undefined): Promise<ControlState> {
+    await this.#until(() => {
+      if (this.#sync.removed !== undefined) throw removed()
+      return this.#sync.isCurrent && this.isAdmitted && this.#control !== undefined
+    }, signal)
+    return this.#control as ControlState
+  }
+
   #until(holds: () => boolean, signal: AbortSignal | undefined): Promise<void> {
     return this.#condition.until(() => {
       this.#assertOpen()
@@ -588,6 +769,7 @@ export class Space {
 
   #assertWritable(): void {
     this.#assertOpen()
+    if (this.#sync.removed !== undefined) throw removed()
     const role = this.#ownRole()
     if (roleNumber(role) < roleNumber('writer')) {
       throw new SealogError('ERR_READ_ONLY', `a member of role ${role} cannot write`)
@@ -595,11 +777,33 @@ export class Space {
   }
 }
 
+function removed(): SealogError {
+  return new SealogError('ERR_REMOVED', 'this device was removed from the space')
+}
+
+/** The entry by which another device admits this one: of an invite, or after a recovery. @throws SealogError ERR_KEY */
+function admissionBody(
+  { admission, device, member, memberName, deviceName }: SpaceSecrets,
+  at: Pick<Writing, 'space' | 'keys'> & { readonly environment: Environment; readonly control: ControlState },
+): Uint8Array {
+  const { space, keys, environment, control } = at
+  const { random } = environment
+  const writing = { space, keys, random, time: environment.now(), epoch: latestEpoch(control) }
+  const own = deviceKeysOf(device, space, member)
+  if (admission?.type === 'recovery') {
+    const history = currentMember(control, member)?.history ?? 'all'
+    return encodeControlBody(addDeviceBody(writing, own, history, deviceName))
+  }
+  const secret = (admission?.type === 'join' ? admission.nameKey : undefined) ?? keys.namesSecret(writing.epoch)
+  return encodeControlBody(joinBody(writing, own, { member: memberName, device: deviceName }, secret))
+}
+
 interface LoadedSpace extends StoredView {
   readonly secrets: SpaceSecrets
   readonly vouched: Vouched | undefined
   readonly freshness: Freshness
   readonly evidence: Uint8Array | undefined
+  readonly audits: readonly DueAudit[]
 }
 
 async function loadSpace({ id, store }: SpaceOptions): Promise<LoadedSpace> {
@@ -615,5 +819,6 @@ async function loadSpace({ id, store }: SpaceOptions): Promise<LoadedSpace> {
     vouched: trust === undefined ? undefined : decodeTrustRow(trust),
     freshness: new Freshness(await store.get(spaceKey(id, 'confirmed'))),
     evidence: await store.get(spaceKey(id, 'evidence')),
+    audits: await loadAudits(store, id),
   }
 }

@@ -13,7 +13,8 @@ export {
   parseNote,
   relaySignature,
 } from './verify/checkpoint.ts'
-export { type ControlBody, decodeControlBody } from './verify/control.ts'
+export type { ControlBody } from './verify/control.ts'
+export { decodeControlBody } from './verify/control-codec.ts'
 export { decodeHeader, type EntryKind, entryHash, type Header } from './verify/entry.ts'
 export { type EvidenceKind, MAX_EVIDENCE_LENGTH } from './verify/evidence.ts'
 export { judgeEvidence } from './verify/judge.ts'

@@ -15,7 +15,7 @@ export interface Served {
 }
 
 const HOST = '127.0.0.1'
-const PAGES = ['notes', 'store', 'vectors', 'worker']
+const PAGES = ['notes', 'passkey', 'store', 'vectors', 'worker']
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',

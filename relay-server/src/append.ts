@@ -2,10 +2,10 @@ import {
   type ActorId,
   appendNodes,
   type CompactRange,
+  controlRows,
   type DocumentId,
   type DocumentRecord,
   encodeActorRecord,
-  encodeControlState,
   encodeDocumentRecord,
   encodeRange,
   findActor,
@@ -26,6 +26,7 @@ export function appendOf(base: SpaceView, judged: Judged): Append {
     nodes: newNodes(base.range, judged.accepted),
     frontier: encodeRange(judged.view.range),
     state: changedRows(base, judged),
+    wraps: judged.accepted.flatMap(({ index, wraps }) => wraps.map(wrap => ({ index, ...wrap }))),
     dropped: supersededSnapshots(base, judged),
   }
 }
@@ -93,7 +94,7 @@ function keyOf(level: number, index: number): string {
 
 function changedRows(base: SpaceView, { view, accepted }: Judged): StateRows {
   const { state } = view
-  if (state === undefined) return { control: undefined, documents: [], actors: [] }
+  if (state === undefined) return { control: [], documents: [], actors: [] }
   const touched = new Map<string, AcceptedEntry>()
   for (const item of accepted) touched.set(`${item.entry.header.document}/${item.actor}`, item)
   const documents = new Map<DocumentId, Uint8Array>()
@@ -108,7 +109,7 @@ function changedRows(base: SpaceView, { view, accepted }: Judged): StateRows {
     return { document, actor, value: encodeActorRecord(actorRecord) }
   })
   return {
-    control: state.control === base.state?.control ? undefined : encodeControlState(state.control),
+    control: state.control === base.state?.control ? [] : controlRows(state.control, base.state?.control),
     documents: [...documents].map(([document, value]) => ({ document, value })),
     actors,
   }

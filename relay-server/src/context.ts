@@ -24,6 +24,8 @@ export interface Limits {
   /** Large bodies under upload. */
   readonly stagedBytesPerSocket: number
   readonly stagedBytes: number
+  /** Mailboxes that one socket may write to. */
+  readonly mailboxesPerSocket: number
   readonly groupEntries: number
   readonly groupBytes: number
   /** A socket must open a space, or create one, within this time. */
@@ -43,6 +45,7 @@ export const DEFAULT_LIMITS: Limits = {
   sendBytesPerSocket: 8 * 1024 * 1024,
   stagedBytesPerSocket: 64 * 1024 * 1024,
   stagedBytes: 256 * 1024 * 1024,
+  mailboxesPerSocket: 16,
   groupEntries: 1024,
   groupBytes: 16 * 1024 * 1024,
   authenticationTime: 30_000,

@@ -3,7 +3,9 @@ import {
   type Cosigner,
   cosignaturesIn,
   cosignerName,
+  currentMember,
   encodeNote,
+  isMemberDevice,
   type MemberId,
   type Note,
   type NoteSignature,
@@ -12,10 +14,10 @@ import {
 } from 'sealog/protocol'
 
 /** The devices whose cosignature counts: admitted, joined, and not removed since. */
-export function currentCosigners({ devices, members }: ControlState): readonly (Cosigner & { member: MemberId })[] {
-  return [...devices]
-    .filter(([, device]) => !device.provisional && device.removed === undefined && members.has(device.member))
-    .map(([number, { signing, member }]) => ({ number, publicKey: signing, member }))
+export function currentCosigners(control: ControlState): readonly (Cosigner & { member: MemberId })[] {
+  return [...control.devices.values()]
+    .filter(device => isMemberDevice(device) && currentMember(control, device.member) !== undefined)
+    .map(({ number, signing, member }) => ({ number, publicKey: signing, member }))
 }
 
 /** A note with its cosignatures: the lines of current devices, all verified when they came in, the latest last. */
@@ -61,7 +63,7 @@ export function isVouched(
   for (const { device, member: voucher } of lines) {
     if (device === asking.device) continue
     if (voucher !== member) others.add(voucher)
-    const role = control.members.get(voucher)?.role
+    const role = currentMember(control, voucher)?.role
     isBacked ||= voucher === member || (role !== undefined && roleNumber(role) >= roleNumber('admin'))
   }
   return isBacked && others.size >= asking.attestations

@@ -1,17 +1,48 @@
-import { authenticationInput, equalBytes, type Open, SealogError } from 'sealog/protocol'
+import {
+  authenticationInput,
+  type ControlState,
+  type DeviceRecord,
+  type Open,
+  SealogError,
+  toHex,
+} from 'sealog/protocol'
 import type { RelayContext } from './context.ts'
 import type { SpaceSequencer } from './space-sequencer.ts'
 
+/** Numbers by signing key, in hex. Most control entries leave the devices as they are, and so the map of them. */
+const numbersByKey = new WeakMap<ControlState['devices'], ReadonlyMap<string, number>>()
+
 /**
- * Number of the device with this signing key.
+ * The device with this signing key, also one that was removed: it may learn by what.
  * @throws SealogError ERR_UNKNOWN_SPACE, ERR_UNAUTHORIZED
  */
-export function currentDevice({ state }: SpaceSequencer, signing: Uint8Array): number {
+export function deviceOf({ state }: SpaceSequencer, signing: Uint8Array): DeviceRecord {
   if (state === undefined) throw new SealogError('ERR_UNKNOWN_SPACE', 'no such space here')
-  for (const [number, device] of state.control.devices) {
-    if (device.removed === undefined && equalBytes(device.signing, signing)) return number
-  }
-  throw new SealogError('ERR_UNAUTHORIZED', 'not a current device of the space')
+  const { devices } = state.control
+  const device = devices.get(numbersOf(devices).get(toHex(signing)) ?? -1)
+  if (device === undefined) throw new SealogError('ERR_UNAUTHORIZED', 'not a device of the space')
+  return device
+}
+
+/** No key is ever admitted twice, so one stands for one device. */
+function numbersOf(devices: ControlState['devices']): ReadonlyMap<string, number> {
+  const known = numbersByKey.get(devices)
+  if (known !== undefined) return known
+  const numbers = new Map<string, number>()
+  for (const { number, signing } of devices.values()) numbers.set(toHex(signing), number)
+  numbersByKey.set(devices, numbers)
+  return numbers
+}
+
+/**
+ * Is the content of the space any of this device's business? Not where it has no key and may never get one: it waits
+ * for approval, or stands for a link that only lets somebody ask for it. Nor where it was removed.
+ */
+export function mayHaveContent(control: ControlState, number: number): boolean {
+  const device = control.devices.get(number)
+  if (device === undefined || device.removed !== undefined) return false
+  if (device.standing === 'provisional') return control.invites.get(number)?.kind !== 'approved'
+  return device.standing === 'member'
 }
 
 /**

@@ -9,6 +9,7 @@ export type {
   StoredHead,
   StoredIdentity,
   StoredSpace,
+  StoredWrap,
 } from './log-store.ts'
 export { type SqliteLogStoreOptions, sqliteLogStore } from './log-store-sqlite.ts'
 export { type RelayServer, type RelayServerOptions, startRelay } from './server.ts'

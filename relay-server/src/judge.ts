@@ -20,6 +20,7 @@ import {
   type SpaceState,
   spaceIdOf,
 } from 'sealog/protocol'
+import { type DeliveredWrap, wrapsOf } from './delivered-wraps.ts'
 import type { FaultyEntry, PushedEntry } from './pushed-entry.ts'
 
 /** A space as its durable entries leave it. Immutable. */
@@ -39,6 +40,8 @@ export interface Circumstances {
   readonly now: number
   /** Root at every size up to the durable one that an entry names as seen. */
   readonly seenRoots: ReadonlyMap<number, Uint8Array>
+  /** May wraps be missing, as in a log that is given back? Wrong ones may never come. */
+  readonly lacksWraps?: boolean
   /** Did the signatures of this entry verify, its own under this key? Undefined: not known yet. */
   readonly verdictOf: (entry: PushedEntry, signer: Uint8Array) => boolean | undefined
 }
@@ -52,8 +55,8 @@ export interface AcceptedEntry {
   readonly signer: Uint8Array
   /** All that must verify: the entry's own signature and the proofs of possession that it brings. */
   readonly checks: readonly SignatureCheck[]
-  /** Of control entries: their number. */
-  readonly controlNumber: number | undefined
+  /** What it delivers, by position. */
+  readonly wraps: readonly DeliveredWrap[]
 }
 
 export interface RefusedEntry {
@@ -85,7 +88,8 @@ export function judge(base: SpaceView, pushes: readonly Push[], circumstances: C
     if (circumstances.verdictOf(entry, reduced.signer) === false) {
       throw new SealogError('ERR_SIGNATURE', 'a signature of the entry does not verify')
     }
-    accepted.push(acceptedEntry(view, entry, reduced))
+    const wraps = wrapsOf(view.state?.control, reduced.control, entry.wraps, circumstances.lacksWraps === true)
+    accepted.push(acceptedEntry(view, entry, reduced, wraps))
     const range = appendLeaf(view.range, entry.hash)
     if (seenSizes.has(range.size)) roots.set(range.size, rootOf(range))
     view = { ...view, range, state: reduced.state }
@@ -179,7 +183,12 @@ function checkExpiry(before: ControlState | undefined, device: number, now: numb
   if (invite !== undefined && now > invite.expires) throw new SealogError('ERR_INVITE', 'the invite has expired')
 }
 
-function acceptedEntry(view: SpaceView, entry: PushedEntry, reduced: Reduced): AcceptedEntry {
+function acceptedEntry(
+  view: SpaceView,
+  entry: PushedEntry,
+  reduced: Reduced,
+  wraps: readonly DeliveredWrap[],
+): AcceptedEntry {
   const { actor, signer, checks } = reduced
   const own = { publicKey: signer, message: entrySigningInput(entry.hash), signature: entry.signature }
   return {
@@ -189,6 +198,6 @@ function acceptedEntry(view: SpaceView, entry: PushedEntry, reduced: Reduced): A
     actor,
     signer,
     checks: [own, ...checks],
-    controlNumber: reduced.control === undefined ? undefined : (view.state?.control.count ?? 0),
+    wraps,
   }
 }

@@ -14,7 +14,7 @@ import {
   type Sync,
 } from 'sealog/protocol'
 import { type ForgedLog, forgeLog } from './forged-log.ts'
-import type { StoredEntry } from './log-store.ts'
+import type { StoredEntry, StoredWrap } from './log-store.ts'
 import type { SignedHead } from './signed-head.ts'
 
 /** When a stretch of the log reaches a replica: after it asked for it, unasked, or because it wrote it. */
@@ -34,6 +34,10 @@ export interface Teller {
   readonly otherBranch: readonly StoredEntry[]
   /** Of another space at the same relay; empty where it has no other. */
   readonly otherSpace: readonly StoredEntry[]
+  /** What was pushed to the relay and is not in the log: it refused it. The oldest first. */
+  readonly refused: readonly StoredEntry[]
+  /** What the relay has of what an entry delivered, by position. */
+  readonly wrapsOf: (index: number) => Promise<readonly StoredWrap[]>
   /** How many entries the listener was sent so far, true ones or not. */
   readonly position: number
   /** The request that the message answers, where that is one for single entries. */

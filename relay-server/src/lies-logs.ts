@@ -1,5 +1,7 @@
+import { type ControlBody, decodeControlBody } from 'sealog/protocol'
 import { forgeLog } from './forged-log.ts'
 import { checkpointOf, claimOf, convictingLie, type Lie, signedBatch, signedLie, signNote } from './lie.ts'
+import type { StoredEntry } from './log-store.ts'
 
 /** Other logs than the one log, each consistent in itself. */
 export const LOG_LIES: readonly Lie[] = [
@@ -53,4 +55,32 @@ export const LOG_LIES: readonly Lie[] = [
       return [{ ...message, batch: forged.batch(message.batch, position, head) }]
     },
   },
+  {
+    name: 'withheld-removal',
+    says: 'whoever listens is shown a log that ends where somebody is removed, and nothing behind that',
+    expected: [],
+    isSigned: true,
+    freezes: false,
+    tell: async (message, teller) => {
+      const { position, log } = teller
+      if (message.type !== 'sync') return undefined
+      const end = log.findIndex((entry, index) => index >= position && takesAway(entry))
+      if (end <= 0 || checkpointOf(message.batch).size <= end) return undefined
+      if (message.ref === 0 && position === end) return []
+      const forged = forgeLog(log.slice(0, end))
+      const head = await signNote(teller, { ...checkpointOf(message.batch), ...claimOf(forged, end) })
+      return [{ ...message, batch: forged.batch(message.batch, Math.min(message.batch.from, end), head) }]
+    },
+  },
 ]
+
+const TAKING_AWAY: ReadonlySet<ControlBody['type']> = new Set<ControlBody['type']>([
+  'remove-device',
+  'remove-member',
+  'leave',
+  'revoke',
+])
+
+function takesAway({ isControl, body }: StoredEntry): boolean {
+  return isControl && body !== undefined && TAKING_AWAY.has(decodeControlBody(body).type)
+}

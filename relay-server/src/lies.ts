@@ -1,10 +1,12 @@
 import type { Lie } from './lie.ts'
+import { ADMISSION_LIES } from './lies-admissions.ts'
 import { BODY_LIES } from './lies-bodies.ts'
 import { DOCUMENT_LIES } from './lies-documents.ts'
 import { ENTRY_LIES } from './lies-entries.ts'
 import { FLIP_LIES } from './lies-flips.ts'
 import { FORGERY_LIES } from './lies-forgeries.ts'
 import { INTEGER_LIES } from './lies-integers.ts'
+import { KEY_LIES } from './lies-keys.ts'
 import { LOG_LIES } from './lies-logs.ts'
 import { NOTE_LIES } from './lies-notes.ts'
 import { PROOF_LIES } from './lies-proofs.ts'
@@ -26,4 +28,6 @@ export const LIES: readonly Lie[] = [
   ...TRACER_LIES,
   ...SKIP_LIES,
   ...DOCUMENT_LIES,
+  ...KEY_LIES,
+  ...ADMISSION_LIES,
 ]

@@ -1,8 +1,9 @@
-import { type GetChain, type GetDocument, SealogError, type Skip } from 'sealog/protocol'
+import { encodeMessage, type GetChain, type GetDocument, type GetKeys, SealogError, type Skip } from 'sealog/protocol'
 import type { AnswerSource } from './answer-source.ts'
 import { answerChain } from './chain-answer.ts'
 import type { RelayContext } from './context.ts'
 import { answerDocument } from './document-answer.ts'
+import { answerKeys } from './keys-answer.ts'
 import { relayBehind } from './reject.ts'
 import { answerSkip, type SkipTarget } from './skip-answer.ts'
 import type { Lease } from './space-registry.ts'
@@ -33,6 +34,22 @@ export async function* chainFrames({ store }: RelayContext, { sequencer }: Lease
   const { space, head, state } = sequencer
   if (head === undefined || state === undefined) throw new SealogError('ERR_UNKNOWN_SPACE', 'the space has no entries')
   yield* answerChain({ space, store, state, size: head.checkpoint.size }, request)
+}
+
+/**
+ * @param device number of the one who asks
+ * @param position entries that the reader has when the answer reaches it
+ */
+export async function* keyFrames(
+  { sequencer, wraps }: Lease,
+  device: number,
+  request: GetKeys,
+  position: number,
+): Frames {
+  sequencer.assertLevel()
+  const { state } = sequencer
+  if (state === undefined) throw new SealogError('ERR_UNKNOWN_SPACE', 'the space has no entries')
+  yield encodeMessage(await answerKeys(wraps, state.control, { ...request, device, position }))
 }
 
 async function skipTarget({ sequencer, cosignatures }: Lease, device: number, request: Skip): Promise<SkipTarget> {

@@ -1,5 +1,5 @@
 import { type ActorId, type DocumentId, encodeRange, type SpaceId, toHex } from 'sealog/protocol'
-import type { Append, StateRows, StoredEntry, StoredHead, StoredSpace } from './log-store.ts'
+import type { Append, StateRows, StoredEntry, StoredHead, StoredSpace, StoredWrap } from './log-store.ts'
 
 export const SPACE: SpaceId = 'a1'.repeat(32) as SpaceId
 export const OTHER_SPACE: SpaceId = 'b2'.repeat(32) as SpaceId
@@ -28,12 +28,23 @@ export function sampleAppend({ from, count, bodyLength = 40, seed = 0 }: Sample)
     }),
     frontier: encodeRange(frontier),
     state: {
-      control: bytes(100, seed + from + 3),
+      control: [{ name: 'core', value: bytes(100, seed + from + 3) }],
       documents: [{ document: documentId(1), value: bytes(20, seed + 4) }],
       actors: [actorRow(1, 1, seed + 5)],
     },
+    wraps: [],
     dropped: [],
   }
+}
+
+/** What the entry at `index` delivers, to as many devices, whose numbers are not their places. */
+export function sampleWraps(index: number, count: number): readonly StoredWrap[] {
+  return Array.from({ length: count }, (_, position) => ({
+    index,
+    position,
+    device: 2 * position + 1,
+    wrap: bytes(1168, index + position),
+  }))
 }
 
 /** Of one actor, which writes an entry of the sample document for each place in the log. */

@@ -1,6 +1,7 @@
 import type { LogStore, StateRows } from './log-store.ts'
 import { type Check, equal, failingSteps, type LogStorePlace, rejects } from './log-store-contract-checks.ts'
 import { COSIGNED_CASES } from './log-store-contract-cosigned.ts'
+import { MAILBOX_CASES } from './log-store-contract-mailboxes.ts'
 import { READING_CASES } from './log-store-contract-reading.ts'
 import {
   actorId,
@@ -17,6 +18,7 @@ import {
   WHOLE,
   withBody,
 } from './log-store-contract-samples.ts'
+import { WRAP_CASES } from './log-store-contract-wraps.ts'
 
 export interface LogStoreContractCase {
   /** The promise that is checked. */
@@ -27,24 +29,26 @@ export interface LogStoreContractCase {
 
 /** The acceptance suite of `LogStore`, for stores of any kind; it needs no test library. */
 export function logStoreContract(makePlace: () => LogStorePlace): readonly LogStoreContractCase[] {
-  return Object.entries({ ...CASES, ...READING_CASES, ...COSIGNED_CASES }).map(([name, check]) => ({
-    name,
-    async run() {
-      const place = makePlace()
-      const stores: LogStore[] = []
-      try {
-        await check(place, async onStatement => {
-          const store = place.store(onStatement)
-          stores.push(store)
-          await store.open()
-          return store
-        })
-      } finally {
-        for (const store of stores) await store.close()
-        await place.remove?.()
-      }
-    },
-  }))
+  return Object.entries({ ...CASES, ...READING_CASES, ...COSIGNED_CASES, ...WRAP_CASES, ...MAILBOX_CASES }).map(
+    ([name, check]) => ({
+      name,
+      async run() {
+        const place = makePlace()
+        const stores: LogStore[] = []
+        try {
+          await check(place, async onStatement => {
+            const store = place.store(onStatement)
+            stores.push(store)
+            await store.open()
+            return store
+          })
+        } finally {
+          for (const store of stores) await store.close()
+          await place.remove?.()
+        }
+      },
+    }),
+  )
 }
 
 const CASES: Readonly<Record<string, Check>> = {
@@ -84,19 +88,26 @@ const CASES: Readonly<Record<string, Check>> = {
 
   'a later append changes the rows that it has, and keeps the others': async (_, opened) => {
     const store = await opened()
-    const first = sampleAppend({ from: 0, count: 2 })
+    const sample = sampleAppend({ from: 0, count: 2 })
+    const kept = { name: 'member/1', value: bytes(50, 7) }
+    const first = { ...sample, state: { ...sample.state, control: [...sample.state.control, kept] } }
     await store.append(first)
     const state: StateRows = {
-      control: undefined,
+      control: [
+        { name: 'core', value: bytes(30, 8) },
+        { name: 'device/1', value: bytes(70, 9) },
+      ],
       documents: [{ document: documentId(2), value: bytes(20, 9) }],
       actors: [actorRow(1, 1, 99), actorRow(2, 1, 3)],
     }
     const second = { ...sampleAppend({ from: 2, count: 1 }), state }
     await store.append(second)
+    const third = { ...sampleAppend({ from: 3, count: 1 }), state: { control: [], documents: [], actors: [] } }
+    await store.append(third)
     const stored = await store.readSpace(SPACE)
-    equal(stored?.size, 3)
-    equal(stored?.frontier, second.frontier)
-    equal(stored?.state.control, first.state.control)
+    equal(stored?.size, 4)
+    equal(stored?.frontier, third.frontier)
+    equal(sortedRows(stored?.state.control), sortedRows([kept, ...state.control]))
     equal(sortedRows(stored?.state.documents), sortedRows([...first.state.documents, ...state.documents]))
     equal(sortedRows(stored?.state.actors), sortedRows(state.actors))
   },
@@ -241,7 +252,11 @@ const CASES: Readonly<Record<string, Check>> = {
       () => store.putCosigned(SPACE, 1, bytes(100, 1)),
       () => store.readCosigned(SPACE),
       () => store.readNodes(SPACE, []),
+      () => store.readWrap(SPACE, 1, 1),
+      () => store.readWraps(SPACE, 1),
       () => store.readBody(SPACE, 0, 0, 1),
+      () => store.putMailbox(bytes(32, 1), { counter: 1, bytes: bytes(100, 1), signature: bytes(64, 1) }),
+      () => store.readMailbox(bytes(32, 1)),
     ]
     for (const call of calls) await rejects(call(), 'ERR_CLOSED')
   },

@@ -17,6 +17,8 @@ export interface FailingLogStoreOptions {
 
 export type CountedOperation = Exclude<keyof LogStore, 'open' | 'close'>
 
+const WRITES: readonly CountedOperation[] = ['append', 'putHead', 'putCosigned', 'putMailbox']
+
 export interface FailingLogStore extends LogStore {
   /** How many of the counted operations were called so far, the failed one included. */
   readonly operations: number
@@ -27,7 +29,7 @@ export interface FailingLogStore extends LogStore {
  * `operations`, then run it again for every number up to that: whatever the moment, nothing acknowledged may be lost.
  */
 export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions = {}): FailingLogStore {
-  const { failAt, mode = 'before', counted = ['append', 'putHead', 'putCosigned'], code = 'ERR_STORE' } = options
+  const { failAt, mode = 'before', counted = WRITES, code = 'ERR_STORE' } = options
   let operations = 0
 
   async function count<T>(name: CountedOperation, operation: () => Promise<T>): Promise<T> {
@@ -54,6 +56,10 @@ export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions
     readEntries: (space, range) => count('readEntries', () => inner.readEntries(space, range)),
     readNodes: (space, places) => count('readNodes', () => inner.readNodes(space, places)),
     readBody: (...args) => count('readBody', () => inner.readBody(...args)),
+    readWrap: (...args) => count('readWrap', () => inner.readWrap(...args)),
+    readWraps: (...args) => count('readWraps', () => inner.readWraps(...args)),
+    putMailbox: (...args) => count('putMailbox', () => inner.putMailbox(...args)),
+    readMailbox: address => count('readMailbox', () => inner.readMailbox(address)),
     close: () => inner.close(),
   }
 }

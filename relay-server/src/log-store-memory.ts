@@ -1,4 +1,4 @@
-import { type ActorId, type DocumentId, SealogError, type SpaceId } from 'sealog/protocol'
+import { type ActorId, type DocumentId, SealogError, type SpaceId, toHex } from 'sealog/protocol'
 import {
   type Append,
   type EntryChoice,
@@ -10,7 +10,9 @@ import {
   type StoredEntry,
   type StoredHead,
   type StoredIdentity,
+  type StoredMailbox,
   type StoredSpace,
+  type StoredWrap,
 } from './log-store.ts'
 import { assertAppendable, assertHeadAdvances, assertStored } from './log-store-fence.ts'
 
@@ -20,14 +22,18 @@ interface MemorySpace {
   readonly documents: Map<DocumentId, Uint8Array>
   readonly actors: Map<string, { readonly document: DocumentId; readonly actor: ActorId; readonly value: Uint8Array }>
   readonly cosigned: Map<number, Uint8Array>
+  /** By name. */
+  readonly control: Map<string, Uint8Array>
+  /** By place in the log. */
+  readonly wraps: Map<number, readonly StoredWrap[]>
   frontier: Uint8Array
-  control: Uint8Array | undefined
   head: StoredHead | undefined
 }
 
 /** A store in memory, for tests and simulations: it keeps its content over `close` and `open`, and only as an object. */
 export function memoryLogStore(): LogStore {
   const spaces = new Map<SpaceId, MemorySpace>()
+  const mailboxes = new Map<string, StoredMailbox>()
   let identity: StoredIdentity | undefined
   let isOpen = false
 
@@ -98,6 +104,25 @@ export function memoryLogStore(): LogStore {
     async readBody(id, index, offset, length) {
       return known(id)?.entries[index]?.body?.slice(offset, offset + length)
     },
+    async readWrap(id, index, device) {
+      return known(id)
+        ?.wraps.get(index)
+        ?.find(row => row.device === device)
+    },
+    async readWraps(id, index) {
+      return known(id)?.wraps.get(index) ?? []
+    },
+    async putMailbox(address, mailbox) {
+      assertOpen()
+      const before = mailboxes.get(toHex(address))
+      if (before !== undefined && before.counter >= mailbox.counter) return false
+      mailboxes.set(toHex(address), mailbox)
+      return true
+    },
+    async readMailbox(address) {
+      assertOpen()
+      return mailboxes.get(toHex(address))
+    },
     async close() {
       isOpen = false
     },
@@ -111,8 +136,9 @@ function emptySpace(): MemorySpace {
     documents: new Map(),
     actors: new Map(),
     cosigned: new Map(),
+    control: new Map(),
+    wraps: new Map(),
     frontier: new Uint8Array(0),
-    control: undefined,
     head: undefined,
   }
 }
@@ -122,7 +148,7 @@ function storedSpace(space: MemorySpace): StoredSpace {
     size: space.entries.length,
     frontier: space.frontier,
     state: {
-      control: space.control,
+      control: [...space.control].map(([name, value]) => ({ name, value })),
       documents: [...space.documents].map(([document, value]) => ({ document, value })),
       actors: [...space.actors.values()],
     },
@@ -130,13 +156,14 @@ function storedSpace(space: MemorySpace): StoredSpace {
   }
 }
 
-function apply(space: MemorySpace, { entries, nodes, frontier, state, dropped }: Append): void {
+function apply(space: MemorySpace, { entries, nodes, frontier, state, wraps, dropped }: Append): void {
   space.entries.push(...entries)
   for (const [level, index, hash] of nodes) space.nodes.set(`${level}/${index}`, hash)
   for (const { document, value } of state.documents) space.documents.set(document, value)
   for (const row of state.actors) space.actors.set(`${row.document}/${row.actor}`, row)
   space.frontier = frontier
-  space.control = state.control ?? space.control
+  for (const { name, value } of state.control) space.control.set(name, value)
+  for (const row of wraps) space.wraps.set(row.index, [...(space.wraps.get(row.index) ?? []), row])
   for (const index of dropped) {
     const entry = space.entries[index]
     if (entry !== undefined) space.entries[index] = { ...entry, body: undefined }

@@ -33,6 +33,10 @@ export function revocableStore(inner: LogStore, opened: Promise<void>): Revocabl
       readEntries: (space, range) => during(() => inner.readEntries(space, range)),
       readNodes: (space, places) => during(() => inner.readNodes(space, places)),
       readBody: (...args) => during(() => inner.readBody(...args)),
+      readWrap: (...args) => during(() => inner.readWrap(...args)),
+      readWraps: (...args) => during(() => inner.readWraps(...args)),
+      putMailbox: (...args) => during(() => inner.putMailbox(...args)),
+      readMailbox: address => during(() => inner.readMailbox(address)),
       close: () => during(async () => {}),
     },
     revoke() {

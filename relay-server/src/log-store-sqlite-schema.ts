@@ -3,7 +3,7 @@ import { SealogError } from 'sealog/protocol'
 
 /** "SLRY", at byte 68 of the file. */
 const APPLICATION_ID = 0x534c5259
-const SCHEMA_VERSION = 2
+const SCHEMA_VERSION = 3
 /** After a large transaction the write-ahead log is cut back to this many bytes. */
 const LOG_LIMIT = 64 * 2 ** 20
 
@@ -21,8 +21,7 @@ const SCHEMA: readonly string[] = [
     number INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
     size INTEGER NOT NULL,
-    frontier BLOB NOT NULL,
-    control BLOB NOT NULL
+    frontier BLOB NOT NULL
   ) STRICT`,
   `CREATE TABLE entries (
     space INTEGER NOT NULL,
@@ -56,6 +55,12 @@ const SCHEMA: readonly string[] = [
     hash BLOB NOT NULL,
     PRIMARY KEY (space, level, place)
   ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE control_rows (
+    space INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (space, name)
+  ) STRICT, WITHOUT ROWID`,
   `CREATE TABLE documents (
     space INTEGER NOT NULL,
     document BLOB NOT NULL,
@@ -81,6 +86,21 @@ const SCHEMA: readonly string[] = [
     note BLOB NOT NULL,
     PRIMARY KEY (space, size)
   ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE wraps (
+    space INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    wrap BLOB NOT NULL,
+    PRIMARY KEY (space, place, position)
+  ) STRICT`,
+  'CREATE UNIQUE INDEX wraps_of_devices ON wraps (space, device, place)',
+  `CREATE TABLE mailboxes (
+    address BLOB NOT NULL PRIMARY KEY,
+    counter INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    signature BLOB NOT NULL
+  ) STRICT`,
 ]
 
 /**
@@ -107,8 +127,8 @@ export function prepareDatabase(db: Database): void {
 }
 
 function initialise(db: Database): void {
-  for (const statement of SCHEMA) db.exec(statement)
   db.pragma(`application_id = ${APPLICATION_ID}`)
+  for (const statement of SCHEMA) db.exec(statement)
   db.pragma(`user_version = ${SCHEMA_VERSION}`)
 }
 
@@ -116,6 +136,7 @@ function isEmpty(db: Database): boolean {
   return schemaOf(db).length === 0 && numberOf(db, 'application_id') === 0 && numberOf(db, 'user_version') === 0
 }
 
+/** A database that can be opened has exactly the tables of this version. */
 function recognise(db: Database): void {
   if (numberOf(db, 'application_id') !== APPLICATION_ID) {
     throw new SealogError('ERR_STORE_CORRUPT', "the file is another application's database")

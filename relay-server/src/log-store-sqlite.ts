@@ -3,15 +3,17 @@ import { resolve } from 'node:path'
 import Database, { type Database as SqliteDatabase } from 'better-sqlite3'
 import { actorIdOf, documentIdOf, idBytes, SealogError, type SpaceId } from 'sealog/protocol'
 import {
-  type Append,
   type EntryRange,
   KEPT_COSIGNED,
   type LogStore,
   type StoredHead,
   type StoredIdentity,
+  type StoredMailbox,
   type StoredSpace,
+  type StoredWrap,
 } from './log-store.ts'
-import { assertAppendable, assertHeadAdvances, assertStored } from './log-store-fence.ts'
+import { assertHeadAdvances, assertStored } from './log-store-fence.ts'
+import { appendWriter } from './log-store-sqlite-append.ts'
 import { choiceReader } from './log-store-sqlite-choice.ts'
 import { codeOf, storeError } from './log-store-sqlite-errors.ts'
 import { type EntryRow, plain, selectingEntries, storedEntry, takeEntries } from './log-store-sqlite-rows.ts'
@@ -64,6 +66,10 @@ export function sqliteLogStore(file: string, options: SqliteLogStoreOptions = {}
     readEntries: (space, range) => use(db => db.readEntries(space, range)),
     readNodes: (space, places) => use(db => db.readNodes(space, places)),
     readBody: (space, index, offset, length) => use(db => db.readBody(space, index, offset, length)),
+    readWrap: (...args) => use(db => db.readWrap(...args)),
+    readWraps: (...args) => use(db => db.readWraps(...args)),
+    putMailbox: (address, mailbox) => use(db => db.putMailbox(address, mailbox)),
+    readMailbox: address => use(db => db.readMailbox(address)),
     async close() {
       database?.close()
       database = undefined
@@ -101,29 +107,12 @@ interface SpaceRow {
   readonly number: number
   readonly size: number
   readonly frontier: Uint8Array
-  readonly control: Uint8Array
 }
 
 function operations(db: SqliteDatabase, onStatement: (name: string) => void): OpenDatabase {
   const selectIdentity = db.prepare<[], StoredIdentity>('SELECT name, key FROM identity')
   const insertIdentity = db.prepare('INSERT INTO identity (only, name, key) VALUES (1, ?, ?) ON CONFLICT DO NOTHING')
-  const selectSpace = db.prepare<[Uint8Array], SpaceRow>(
-    'SELECT number, size, frontier, control FROM spaces WHERE id = ?',
-  )
-  const insertSpace = db.prepare('INSERT INTO spaces (id, size, frontier, control) VALUES (?, ?, ?, ?)')
-  const updateSpace = db.prepare(
-    'UPDATE spaces SET size = ?, frontier = ?, control = coalesce(?, control) WHERE number = ?',
-  )
-  const insertEntry = db.prepare('INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
-  const insertBody = db.prepare('INSERT INTO bodies VALUES (?, ?, ?)')
-  const deleteBody = db.prepare('DELETE FROM bodies WHERE space = ? AND place = ?')
-  const insertNode = db.prepare('INSERT INTO nodes VALUES (?, ?, ?, ?)')
-  const upsertDocument = db.prepare(
-    'INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
-  )
-  const upsertActor = db.prepare(
-    'INSERT INTO actors VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
-  )
+  const selectSpace = db.prepare<[Uint8Array], SpaceRow>('SELECT number, size, frontier FROM spaces WHERE id = ?')
   const upsertHead = db.prepare(
     `INSERT INTO heads VALUES (?, ?, ?, ?)
      ON CONFLICT DO UPDATE SET size = excluded.size, time = excluded.time, note = excluded.note`,
@@ -139,6 +128,9 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
   const selectCosigned = db
     .prepare<[number], Uint8Array>('SELECT note FROM cosigned WHERE space = ? ORDER BY size DESC')
     .pluck()
+  const selectControl = db
+    .prepare<[number], [string, Uint8Array]>('SELECT name, value FROM control_rows WHERE space = ? ORDER BY name')
+    .raw()
   const selectDocuments = db
     .prepare<[number], [Uint8Array, Uint8Array]>('SELECT document, value FROM documents WHERE space = ?')
     .raw()
@@ -165,52 +157,22 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     )
     .pluck()
 
-  const writeAppend = db.transaction((append: Append) => {
-    const { from, entries, nodes, frontier, state, dropped } = append
-    const known = selectSpace.get(idBytes(append.space))
-    assertAppendable(append, known?.size ?? 0)
-    const size = from + entries.length
-    onStatement('space')
-    const space = known?.number ?? insertSpace.run(idBytes(append.space), size, frontier, state.control).lastInsertRowid
-    if (known !== undefined) updateSpace.run(size, frontier, state.control ?? null, space)
-    for (const [i, entry] of entries.entries()) {
-      onStatement('entry')
-      insertEntry.run(
-        space,
-        from + i,
-        entry.header,
-        entry.hash,
-        entry.signature,
-        idBytes(entry.document),
-        idBytes(entry.actor),
-        entry.seq,
-        entry.isControl ? 1 : 0,
-        entry.isSnapshot ? 1 : 0,
-        entry.seenSize,
-        entry.bodyLength,
-        entry.replaced,
-      )
-      onStatement('body')
-      insertBody.run(space, from + i, entry.body)
-    }
-    for (const [level, index, hash] of nodes) {
-      onStatement('node')
-      insertNode.run(space, level, index, hash)
-    }
-    for (const { document, value } of state.documents) {
-      onStatement('document')
-      upsertDocument.run(space, idBytes(document), value)
-    }
-    for (const { document, actor, value } of state.actors) {
-      onStatement('actor')
-      upsertActor.run(space, idBytes(document), idBytes(actor), value)
-    }
-    for (const index of dropped) {
-      onStatement('dropped')
-      deleteBody.run(space, index)
-    }
-    onStatement('commit')
-  })
+  const selectWraps = db.prepare<[number, number], StoredWrap>(
+    'SELECT place AS "index", position, device, wrap FROM wraps WHERE space = ? AND place = ? ORDER BY position',
+  )
+  const selectWrap = db.prepare<[number, number, number], StoredWrap>(
+    'SELECT place AS "index", position, device, wrap FROM wraps WHERE space = ? AND device = ? AND place = ?',
+  )
+  const upsertMailbox = db.prepare(
+    `INSERT INTO mailboxes VALUES (?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET counter = excluded.counter, bytes = excluded.bytes, signature = excluded.signature
+     WHERE excluded.counter > mailboxes.counter`,
+  )
+  const selectMailbox = db.prepare<[Uint8Array], StoredMailbox>(
+    'SELECT counter, bytes, signature FROM mailboxes WHERE address = ?',
+  )
+
+  const writeAppend = appendWriter(db, onStatement)
 
   const writeHead = db.transaction((id: SpaceId, head: StoredHead) => {
     const space = selectSpace.get(idBytes(id))
@@ -229,6 +191,13 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
     onStatement('old')
     deleteOldCosigned.run(space?.number, space?.number)
     onStatement('commit')
+  })
+
+  const writeMailbox = db.transaction((address: Uint8Array, { counter, bytes, signature }: StoredMailbox): boolean => {
+    onStatement('mailbox')
+    const { changes } = upsertMailbox.run(address, counter, bytes, signature)
+    onStatement('commit')
+    return changes > 0
   })
 
   /** Numbers never change, and there are few spaces: one look-up for each. */
@@ -260,7 +229,7 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
         size: row.size,
         frontier: plain(row.frontier),
         state: {
-          control: plain(row.control),
+          control: selectControl.all(row.number).map(([name, value]) => ({ name, value: plain(value) })),
           documents: selectDocuments.all(row.number).map(([document, value]) => ({
             document: documentIdOf(document),
             value: plain(value),
@@ -293,6 +262,16 @@ function operations(db: SqliteDatabase, onStatement: (name: string) => void): Op
       const part = selectBody.get(offset + 1, length, numberOf(id), index)
       // Of nothing SQLite makes null.
       return part === null ? new Uint8Array(0) : part && plain(part)
+    },
+    readWrap(id, index, device) {
+      const row = selectWrap.get(numberOf(id), device, index)
+      return row && { ...row, wrap: plain(row.wrap) }
+    },
+    readWraps: (id, index) => selectWraps.all(numberOf(id), index).map(row => ({ ...row, wrap: plain(row.wrap) })),
+    putMailbox: (address, mailbox) => writeMailbox(address, mailbox),
+    readMailbox(address) {
+      const row = selectMailbox.get(address)
+      return row && { counter: row.counter, bytes: plain(row.bytes), signature: plain(row.signature) }
     },
     close: () => void db.close(),
   }

@@ -1,4 +1,4 @@
-import type { ActorId, DocumentId, SpaceId, TreeNode } from 'sealog/protocol'
+import type { ActorId, ControlRow, DocumentId, SpaceId, TreeNode } from 'sealog/protocol'
 
 /** One entry as the relay keeps it: what travels, and what answers are composed from without decoding it again. */
 export interface StoredEntry {
@@ -47,10 +47,22 @@ export interface ReadLimits {
 
 /** Rows of the state after the stored entries, encoded as `sealog/protocol` does. */
 export interface StateRows {
-  /** `encodeControlState`; undefined in an append that leaves it as it was. */
-  readonly control: Uint8Array | undefined
+  /** `controlRows`; in an append those that it changes or adds. */
+  readonly control: readonly ControlRow[]
   readonly documents: readonly { readonly document: DocumentId; readonly value: Uint8Array }[]
   readonly actors: readonly { readonly document: DocumentId; readonly actor: ActorId; readonly value: Uint8Array }[]
+}
+
+/** What an entry delivers to one device: it travels beside the log, and stands in none of its hashes but one. */
+export interface StoredWrap {
+  /** Place in the log of the entry that delivers it. */
+  readonly index: number
+  /** Place among the wraps of that entry. */
+  readonly position: number
+  /** Number of the device that it is for. */
+  readonly device: number
+  /** 1,168 bytes. */
+  readonly wrap: Uint8Array
 }
 
 /** The latest signed checkpoint of a space. */
@@ -86,6 +98,8 @@ export interface Append {
   readonly frontier: Uint8Array
   /** The rows that these entries change or add. */
   readonly state: StateRows
+  /** What these entries deliver: of each all wraps, in order, or none where they were lost with it. */
+  readonly wraps: readonly StoredWrap[]
   /** Entries, earlier ones or of these, whose bodies are not stored from now on: superseded snapshots. */
   readonly dropped: readonly number[]
 }
@@ -104,6 +118,14 @@ export interface EntryRange {
 /** So many cosigned notes of a space are kept. */
 export const KEPT_COSIGNED = 8
 
+/** What stands in a mailbox, as its owner put it there. */
+export interface StoredMailbox {
+  readonly counter: number
+  readonly bytes: Uint8Array
+  /** 64 bytes. */
+  readonly signature: Uint8Array
+}
+
 /** Whose store this is; written once. */
 export interface StoredIdentity {
   readonly name: string
@@ -115,12 +137,15 @@ export interface StoredIdentity {
  * Where a relay keeps the logs of its spaces.
  *
  * Contract (checked by `logStoreContract` of `sealog-relay/testing`):
- * - `append` is one transaction: entries, bodies, nodes, frontier and state rows are all stored or none is. When it
- *   resolves, they survive a crash of the process and of the machine. So are, and do, `putHead` and `putCosigned`;
+ * - `append` is one transaction: entries, bodies, nodes, frontier, state rows and wraps are all stored or none is. When
+ *   it resolves, they survive a crash of the process and of the machine. So are, and do, `putHead`, `putCosigned` and
+ *   `putMailbox`;
  * - an `append` whose `from` is not the number of stored entries rejects with ERR_STORE_LOCKED and changes nothing. This
  *   fences off a second process that took over the space: the one that comes late learns it before it signs anything;
  * - a `putHead` that goes back in size or time, or that is ahead of the stored entries, rejects likewise; so does a
  *   `putCosigned` that is ahead of them;
+ * - of two contents of a mailbox the one with the larger counter stays, and of two with the same the first, in whatever
+ *   order and however close together they are put;
  * - calls for one space come one after the other, except reads, which may come at any time and see every `append` that
  *   resolved before them. Calls for different spaces come as they like;
  * - entries and nodes never change once they are stored, except that bodies go (`Append.dropped`), so a read of what is
@@ -161,6 +186,18 @@ export interface LogStore {
   ): Promise<readonly Uint8Array[]>
   /** At most `length` bytes of a body from `offset` on; undefined where the body is not stored. */
   readBody(space: SpaceId, index: number, offset: number, length: number): Promise<Uint8Array | undefined>
+  /** What the entry at `index` delivered to this device; undefined where it is not stored. */
+  readWrap(space: SpaceId, index: number, device: number): Promise<StoredWrap | undefined>
+  /** All that the entry at `index` delivered, by position; empty where it is not stored. */
+  readWraps(space: SpaceId, index: number): Promise<readonly StoredWrap[]>
+  /**
+   * Keeps this in the place of what stands in the mailbox, where its counter is larger.
+   * @param address public key, 32 bytes
+   * @returns whether it was; if not, nothing changed
+   */
+  putMailbox(address: Uint8Array, mailbox: StoredMailbox): Promise<boolean>
+  /** @param address public key, 32 bytes @returns undefined where nothing was ever put */
+  readMailbox(address: Uint8Array): Promise<StoredMailbox | undefined>
   /** Waits for calls under way; idempotent. */
   close(): Promise<void>
 }

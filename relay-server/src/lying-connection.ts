@@ -6,6 +6,7 @@ import {
   encodeMessage,
   entryHash,
   type Open,
+  type Push,
   type RelayMessage,
   type ReplicaMessage,
   type SpaceId,
@@ -36,6 +37,8 @@ export interface LyingConnectionOptions {
   readonly events: ConnectionEvents
   /** The branch that somebody is shown who opens a space; undefined: the one that the relay began with. */
   readonly branchFor: (listener: Listener) => Transport | undefined
+  /** Hears of everything that is pushed. */
+  readonly onPush: (push: Push) => void
   /** What is said in place of a message; undefined: the message. */
   readonly tell: (
     message: RelayMessage,
@@ -44,9 +47,15 @@ export interface LyingConnectionOptions {
   ) => Promise<Telling | undefined>
 }
 
-/** What is answered with entries from anywhere in the log. */
-type EntryRequest = Extract<ReplicaMessage, { type: 'skip' | 'get-document' | 'get-chain' | 'read' }>
-const REQUESTS: ReadonlySet<string> = new Set<EntryRequest['type']>(['skip', 'get-document', 'get-chain', 'read'])
+/** What is answered with something from anywhere in the log, or from beside it. */
+type EntryRequest = Extract<ReplicaMessage, { type: 'skip' | 'get-document' | 'get-chain' | 'get-keys' | 'read' }>
+const REQUESTS: ReadonlySet<string> = new Set<EntryRequest['type']>([
+  'skip',
+  'get-document',
+  'get-chain',
+  'get-keys',
+  'read',
+])
 
 interface Channel {
   readonly device: Uint8Array
@@ -101,8 +110,9 @@ export class LyingConnection {
     if (this.#isOver) return
     const message = readRequest(frame)
     if (message?.type === 'open') this.#onOpen(message)
-    const channel = message && this.#channels.get(message.space)
+    const channel = message && 'space' in message ? this.#channels.get(message.space) : undefined
     if (message?.type === 'push') {
+      this.#options.onPush(message)
       for (const { header } of message.entries) channel?.pushed.add(toHex(entryHash(header)))
     } else if (message !== undefined && isEntryRequest(message)) channel?.asked.set(message.ref, message)
     const route = channel?.branch ?? this.#main
@@ -152,7 +162,7 @@ export class LyingConnection {
   }
 
   async #pass(message: RelayMessage): Promise<void> {
-    const channel = message.type === 'welcome' ? undefined : this.#channels.get(message.space)
+    const channel = 'space' in message ? this.#channels.get(message.space) : undefined
     const asked = channel && 'ref' in message ? channel.asked.get(message.ref) : undefined
     const isAnswer = asked !== undefined
     if (isAnswer && !('more' in message && message.more)) channel?.asked.delete(asked.ref)

@@ -5,6 +5,7 @@ import {
   generateSeed,
   nobleSigningKey,
   nobleVerifier,
+  type PushEntry,
   type RelayMessage,
   type SignatureVerifier,
   type SpaceId,
@@ -16,6 +17,7 @@ import { LIES } from './lies.ts'
 import type { StoredEntry } from './log-store.ts'
 import { type LoopbackOptions, type LoopbackRelay, loopbackRelay } from './loopback.ts'
 import { type Hearing, type Listener, LyingConnection } from './lying-connection.ts'
+import { refusedOf } from './refused-entries.ts'
 
 export type LyingRelayOptions = Omit<LoopbackOptions, 'store'>
 
@@ -91,6 +93,7 @@ export function lyingRelay(options: LyingRelayOptions): LyingRelay {
   const main = loopbackRelay({ ...options, name, signingKey, store: journal })
   const connections = new Set<LyingConnection>()
   const told: Told[] = []
+  const pushed = new Map<SpaceId, readonly PushEntry[]>()
   let lies: ActiveLie[] = []
   let branches: Branch[] = []
 
@@ -111,6 +114,7 @@ export function lyingRelay(options: LyingRelayOptions): LyingRelay {
         },
       },
       branchFor: listener => branchOf(listener)?.relay,
+      onPush: ({ space, entries }) => pushed.set(space, [...(pushed.get(space) ?? []), ...entries]),
       tell,
     })
     connections.add(connection)
@@ -142,15 +146,18 @@ export function lyingRelay(options: LyingRelayOptions): LyingRelay {
     const own = hearing && branchOf(hearing)
     const other = own === undefined ? branches.find(({ options }) => options.space === space)?.journal : journal
     const elsewhere = journal.spaces.find(each => each !== space)
-    const { entries, notes } = own?.journal ?? journal
+    const { entries, notes, readWraps } = own?.journal ?? journal
+    const log = entries(space)
     return {
       space,
       relayName: name,
       signingKey,
       otherKey,
-      log: entries(space),
+      log,
       otherBranch: other?.entries(space) ?? [],
       otherSpace: elsewhere === undefined ? [] : journal.entries(elsewhere),
+      refused: refusedOf(pushed.get(space) ?? [], log),
+      wrapsOf: index => readWraps(space, index),
       position: hearing?.position ?? 0,
       asked: hearing?.asked,
       notes: notes(space),

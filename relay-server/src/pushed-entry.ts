@@ -17,6 +17,16 @@ export interface PushedEntry {
   readonly hash: Uint8Array
   readonly signature: Uint8Array
   readonly body: Uint8Array
+  /** Of an entry that delivers secrets, as its author says. */
+  readonly wraps: PushedWraps | undefined
+}
+
+/** All wraps of an entry, as they were uploaded ahead of it. */
+export interface PushedWraps {
+  /** Of all their bytes, 32 bytes. */
+  readonly hash: Uint8Array
+  /** One after the other, of whatever length; undefined where they did not come. */
+  readonly bytes: Uint8Array | undefined
 }
 
 /** What is wrong with an entry by itself: it is refused at its place in the push. */
@@ -24,7 +34,7 @@ export interface FaultyEntry {
   readonly fault: SealogError
 }
 
-/** A body that was uploaded ahead in parts and has this hash, or undefined. */
+/** A body, or wraps, that were uploaded ahead in parts and have this hash, or undefined. */
 export type FindStaged = (hash: Uint8Array) => Uint8Array | undefined
 
 /** The entries up to the first that is faulty by itself; what comes behind that one is refused with it. */
@@ -52,6 +62,8 @@ function readEntry(entry: PushEntry, findStaged: FindStaged): PushedEntry {
     hash: entryHash(entry.header),
     signature: entry.signature,
     body: bodyOf(header, entry.body, findStaged),
+    // Whether there have to be any is for the reducer: an entry that is in the log already lacks nothing.
+    wraps: entry.wraps && { hash: entry.wraps, bytes: findStaged(entry.wraps) },
   }
 }
 

@@ -28,6 +28,11 @@ export function tellable(error: unknown): SealogError {
   return asSealogError(error, 'ERR_RELAY_INTERNAL', 'the relay failed')
 }
 
+/** What a device that was removed hears once it has the entry that did it, and to whatever else it asks. */
+export function removedDevice(): SealogError {
+  return new SealogError('ERR_REMOVED', 'the device was removed from the space')
+}
+
 /** The relay has fewer entries than it once signed, or than somebody has seen; it can be given those from `size` on. */
 export function relayBehind(size: number): SealogError {
   return new SealogError('ERR_RELAY_BEHIND', `the relay has ${size} entries and not all that it signed`, {

@@ -21,7 +21,7 @@ import {
  * What an entry replaced in the state, beyond what its own header says: `seq − 1`, `prev` and the device are those of
  * the actor's record before it, and a chain that goes on was not retired. Stored with every entry, so it is short:
  *
- *   replaced = [actor: [? [epoch, tag, seenSize]], open: [? uint], document: [? uint / bstr]]
+ *   replaced = [actor: [? [epoch, tag, tagEpoch, seenSize]], open: [? uint], document: [? uint / bstr]]
  *
  * `open` is how many actors the device had open in the document, where the entry changes that; `document` is the
  * `contentEnd` of the document's own record, or all of that record where the entry may change more of it.
@@ -38,6 +38,7 @@ export interface Replaced {
 interface ReplacedActor {
   readonly epoch: number
   readonly tag: Uint8Array
+  readonly tagEpoch: number
   readonly seenSize: number
 }
 
@@ -60,7 +61,12 @@ export function encodeReplaced(
   if (document === undefined) return encodeCbor([[], [], []])
   const writer = changesWriter(header) ? getAt(document.writers, writerKey(header.device)) : undefined
   return encodeCbor([
-    optional(getAt(document.actors, keyOf(actor)), ({ epoch, tag, seenSize }) => [epoch, tag, seenSize]),
+    optional(getAt(document.actors, keyOf(actor)), ({ epoch, tag, tagEpoch, seenSize }) => [
+      epoch,
+      tag,
+      tagEpoch,
+      seenSize,
+    ]),
     optional(writer, ({ open }) => open),
     [header.kind === 'snapshot' ? encodeDocumentRecord(document) : document.contentEnd],
   ])
@@ -71,8 +77,13 @@ export function decodeReplaced(bytes: Uint8Array): Replaced {
   const [actor, openActors, document] = asTuple(decodeCbor(bytes, MAX_LENGTH), 3, 'replaced')
   return {
     actor: asOptional(actor, 'replaced actor', (item, what) => {
-      const fields = asTuple(item, 3, what)
-      return { epoch: asUint(fields[0], what), tag: asBytes(fields[1], 32, what), seenSize: asUint(fields[2], what) }
+      const fields = asTuple(item, 4, what)
+      return {
+        epoch: asUint(fields[0], what),
+        tag: asBytes(fields[1], 32, what),
+        tagEpoch: asUint(fields[2], what),
+        seenSize: asUint(fields[3], what),
+      }
     }),
     openActors: asOptional(openActors, 'open actors', (item, what) => asUint(item, what)),
     document: asOptional(document, 'replaced document', (item, what) =>

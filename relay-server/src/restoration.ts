@@ -115,7 +115,8 @@ export class Restoration {
     }
     for (const pushed of entries) {
       const item = readTailEntry(pushed, findStaged)
-      this.#makeRoom(staged, item.entry.encoded.length + item.entry.body.length + ENTRY_OVERHEAD)
+      const { encoded, body, wraps } = item.entry
+      this.#makeRoom(staged, encoded.length + body.length + (wraps?.bytes?.length ?? 0) + ENTRY_OVERHEAD)
       staged.tail.push(item)
       staged.next++
     }

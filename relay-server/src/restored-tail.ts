@@ -52,7 +52,8 @@ export function readTailEntry(pushed: PushEntry, findStaged: FindStaged): TailEn
   const hasBody = pushed.body !== undefined || bodyLength === 0 || findStaged(bodyHash) !== undefined
   if (!hasBody && kind !== 'control') {
     const { header: encoded, signature } = pushed
-    return { entry: { encoded, header, hash: entryHash(encoded), signature, body: NO_BODY }, isSigned, hasBody }
+    const entry = { encoded, header, hash: entryHash(encoded), signature, body: NO_BODY, wraps: undefined }
+    return { entry, isSigned, hasBody }
   }
   const [entry] = readPush([pushed], findStaged)
   if (entry === undefined || 'fault' in entry) throw entry?.fault ?? new TypeError('pushed: expected an entry')
@@ -108,6 +109,8 @@ async function judgeTail(context: RelayContext, view: SpaceView, tail: readonly 
     relay: { name: context.name, key: context.signingKey.publicKey },
     // Whether an invite had expired was decided when its join was first taken.
     now: 0,
+    // Replicas keep no wraps but their own. Who is left without is helped by a repair.
+    lacksWraps: true,
     seenRoots: new Map(sizes.map((size, i) => [size, roots[i] as Uint8Array])),
     verdictOf: () => undefined,
   })

@@ -1,12 +1,15 @@
 import {
   decodeReplicaMessage,
   encodeMessage,
+  type MailboxRequest,
   PROTOCOL_VERSION,
   type ReplicaMessage,
   SealogError,
   type SpaceId,
+  type SpaceRequest,
 } from 'sealog/protocol'
 import type { RelayContext } from './context.ts'
+import { MailboxDesk } from './mailbox-desk.ts'
 import { requestOf } from './malformed-frame.ts'
 import { CLOSE, type Peer } from './peer.ts'
 import { rejectFrame, tellable } from './reject.ts'
@@ -31,6 +34,7 @@ export class RelaySession {
   readonly #peer: Peer
   readonly #socket: SocketSurroundings
   readonly #onEnd: () => void
+  readonly #mailboxes: MailboxDesk
   readonly #channels = new Map<SpaceId, SpaceChannel>()
   readonly #underWay = new Set<Promise<void>>()
   #cancelTimeout: () => void = () => {}
@@ -53,6 +57,7 @@ export class RelaySession {
       onAuthenticated: () => this.#cancelTimeout(),
       assertRoom: space => this.#assertRoom(space),
     }
+    this.#mailboxes = new MailboxDesk(this.#socket)
   }
 
   /** Greets. The socket then has a limited time to open or create a space. */
@@ -76,7 +81,7 @@ export class RelaySession {
       this.#refuse(frame, tellable(error))
       return
     }
-    this.#track(this.#handle(message), frame.length)
+    this.#track(isOfMailbox(message) ? this.#handleMailbox(message) : this.#handle(message), frame.length)
   }
 
   /** The connection is gone. */
@@ -106,7 +111,7 @@ export class RelaySession {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay)
   }
 
-  async #handle(message: ReplicaMessage): Promise<void> {
+  async #handle(message: SpaceRequest): Promise<void> {
     const { space } = message
     const channel = this.#channels.get(space) ?? new SpaceChannel(space, this.#socket)
     this.#channels.set(space, channel)
@@ -118,6 +123,14 @@ export class RelaySession {
       this.close(CLOSE.internal, 'the relay failed')
     }
     if (channel.isUnused && this.#channels.get(space) === channel) this.#channels.delete(space)
+  }
+
+  /** Behind what came before on this socket, as that may be what opens a space. */
+  async #handleMailbox(message: MailboxRequest): Promise<void> {
+    await Promise.all(this.#underWay)
+    if (this.#isClosed) return
+    const isMember = [...this.#channels.values()].some(channel => channel.isOfMember)
+    await this.#mailboxes.handle(message, isMember)
   }
 
   /** Counts a request until it is answered; from a socket with too many of them nothing is read in the meantime. */
@@ -171,4 +184,8 @@ export class RelaySession {
     if (request === undefined) this.close(CLOSE.invalidData, error.code)
     else this.#peer.send(rejectFrame({ ...request, error }))
   }
+}
+
+function isOfMailbox(message: ReplicaMessage): message is MailboxRequest {
+  return message.type === 'put-mailbox' || message.type === 'get-mailbox'
 }

@@ -3,10 +3,10 @@ import {
   hasCode,
   isZero,
   type Push as PushMessage,
-  type ReplicaMessage,
   type Restore,
   SealogError,
   type SpaceId,
+  type SpaceRequest,
   spaceIdOf,
 } from 'sealog/protocol'
 import type { Push } from './judge.ts'
@@ -43,8 +43,14 @@ export class SpaceChannel {
     this.#reading = new SpaceReading(space, socket)
   }
 
+  /** For a device that is not removed. */
   get isReading(): boolean {
-    return this.#reading.isOpen
+    return this.#reading.isCurrent
+  }
+
+  /** A member has the space open here. */
+  get isOfMember(): boolean {
+    return this.#reading.isOfMember
   }
 
   /** Nothing is open and nothing is asked for. */
@@ -53,7 +59,7 @@ export class SpaceChannel {
   }
 
   /** @returns a promise, never rejected, that is kept when the request is answered */
-  async handle(message: ReplicaMessage): Promise<void> {
+  async handle(message: SpaceRequest): Promise<void> {
     this.#requests++
     if (message.type === 'open') this.#opens++
     const served = this.#tail.then(() => this.#serve(message))
@@ -71,7 +77,7 @@ export class SpaceChannel {
     this.#endRestoring()
   }
 
-  async #serve(message: ReplicaMessage): Promise<Rest | undefined> {
+  async #serve(message: SpaceRequest): Promise<Rest | undefined> {
     if (this.#isClosed) return undefined
     try {
       return await this.#dispatch(message)
@@ -81,7 +87,7 @@ export class SpaceChannel {
     }
   }
 
-  async #dispatch(message: ReplicaMessage): Promise<Rest | undefined> {
+  async #dispatch(message: SpaceRequest): Promise<Rest | undefined> {
     switch (message.type) {
       case 'open':
         await this.#reading.open(message)
@@ -108,7 +114,11 @@ export class SpaceChannel {
       case 'get-document':
         this.#reading.sendDocument(message)
         return undefined
+      case 'get-keys':
+        this.#reading.sendKeys(message)
+        return undefined
       case 'get-chain':
+        this.#reading.assertContent()
         await this.#reading.answer(lease => chainFrames(this.#socket.context, lease, message))
         return undefined
       case 'cosign':
@@ -153,7 +163,10 @@ export class SpaceChannel {
   #assertMayPush(push: Push): void {
     const [first] = push
     if (first === undefined) throw new SealogError('ERR_MALFORMED', 'a push without entries')
-    if (this.#reading.isOpen) return
+    if (this.#reading.isOpen) {
+      this.#reading.assertOpen()
+      return
+    }
     if ('fault' in first) throw first.fault
     if (!isZero(first.header.space)) throw notOpen()
     // Judging it reads what the log of the space has: nobody who only knows the id may ask for that.
@@ -172,7 +185,9 @@ export class SpaceChannel {
   ): Promise<void> {
     if (landed > 0) this.#socket.onAuthenticated()
     for (const entry of push.slice(0, landed)) {
-      if ('header' in entry) this.#socket.staging.forget(this.space, entry.header.bodyHash)
+      if ('fault' in entry) continue
+      this.#socket.staging.forget(this.space, entry.header.bodyHash)
+      if (entry.wraps !== undefined) this.#socket.staging.forget(this.space, entry.wraps.hash)
     }
     // Who created the space and asked to open it already gets its entries by that.
     const isUnanswered = subscription === undefined && this.#opens === 0

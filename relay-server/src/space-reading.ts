@@ -2,15 +2,16 @@ import {
   encodeMessage,
   type GetBody,
   type GetDocument,
+  type GetKeys,
   INLINE_BODY_LENGTH,
   type Open,
   type Pull,
   SealogError,
   type SpaceId,
 } from 'sealog/protocol'
-import { authenticate, currentDevice } from './device-authentication.ts'
-import { documentFrames } from './log-answers.ts'
-import { relayBehind } from './reject.ts'
+import { authenticate, deviceOf, mayHaveContent } from './device-authentication.ts'
+import { documentFrames, keyFrames } from './log-answers.ts'
+import { relayBehind, removedDevice } from './reject.ts'
 import type { SocketSurroundings } from './socket-surroundings.ts'
 import type { Lease } from './space-registry.ts'
 import { Subscription } from './subscription.ts'
@@ -36,6 +37,16 @@ export class SpaceReading {
     return this.#reading !== undefined
   }
 
+  /** A device of the space has it open that was not removed from it. */
+  get isCurrent(): boolean {
+    return this.#reading?.subscription.isEnding === false
+  }
+
+  /** Open for a device that may have the content, so not for one that waits for approval. */
+  get isOfMember(): boolean {
+    return this.#reading !== undefined && this.#mayHaveContent(this.#reading)
+  }
+
   get subscription(): Subscription | undefined {
     return this.#reading?.subscription
   }
@@ -56,7 +67,7 @@ export class SpaceReading {
       // Before the device: it may have been admitted in what is lost.
       lease.sequencer.assertLevel()
       // Before the signature: whether an unknown key may be one at all costs milliseconds, and anybody could ask.
-      currentDevice(lease.sequencer, message.device)
+      deviceOf(lease.sequencer, message.device)
       await authenticate(this.#socket.context, this.#socket.challenge, message)
       // Before a new note: where entries are lost, a later time under fewer of them must not be signed.
       if (message.from > lease.sequencer.size) throw relayBehind(lease.sequencer.size)
@@ -70,7 +81,7 @@ export class SpaceReading {
 
   #read({ device, from, wants, ref }: Open, lease: Lease): void {
     const { sequencer } = lease
-    const number = currentDevice(sequencer, device)
+    const { number, removed } = deviceOf(sequencer, device)
     const size = sequencer.head?.checkpoint.size ?? 0
     if (from > size) throw relayBehind(size)
     this.end()
@@ -82,11 +93,15 @@ export class SpaceReading {
       sequencer,
       device: number,
       from,
+      removedAt: removed?.index,
       wants,
       ref,
       peer: this.#socket.peer,
       onEnd: () => {
-        if (this.#reading?.subscription === subscription) this.end()
+        if (this.#reading?.subscription !== subscription) return
+        // A device that was told of its removal hears that again, whatever it asks, until it opens as another one.
+        if (subscription.isEnding) lease.release()
+        else this.end()
       },
     })
     this.#reading = { subscription, lease }
@@ -105,10 +120,23 @@ export class SpaceReading {
     this.assertOpen().subscription.answer(ref)
   }
 
-  /** @throws SealogError ERR_UNAUTHORIZED */
+  /** @throws SealogError ERR_UNAUTHORIZED; ERR_REMOVED for a device that only learns that it was removed */
   assertOpen(): Reading {
     if (this.#reading === undefined) throw notOpen()
+    if (this.#reading.subscription.isEnding) throw removedDevice()
     return this.#reading
+  }
+
+  /** The same for what is about content. @throws SealogError ERR_UNAUTHORIZED, ERR_REMOVED */
+  assertContent(): Reading {
+    const reading = this.assertOpen()
+    if (this.#mayHaveContent(reading)) return reading
+    throw new SealogError('ERR_UNAUTHORIZED', 'content is for members')
+  }
+
+  #mayHaveContent({ subscription, lease }: Reading): boolean {
+    const { state } = lease.sequencer
+    return state !== undefined && mayHaveContent(state.control, subscription.device)
   }
 
   end(): void {
@@ -119,9 +147,15 @@ export class SpaceReading {
   }
 
   async sendBody({ ref, index, offset }: GetBody): Promise<void> {
-    const { sequencer } = this.assertOpen().lease
+    const reading = this.#reading
+    if (reading === undefined) throw notOpen()
+    const { sequencer } = reading.lease
     const { peer } = this.#socket
     if (index >= (sequencer.head?.checkpoint.size ?? 0)) throw new SealogError('ERR_UNEXPECTED', `no entry ${index}`)
+    if (!this.#mayHaveContent(reading) && (reading.subscription.isEnding || !(await sequencer.isControl(index)))) {
+      // As for a body that is lost: a replica goes on without, and takes what else there is in the same message.
+      throw new SealogError('ERR_BODY', 'content is for members')
+    }
     await peer.drained()
     const bytes = await sequencer.readBody(index, offset, INLINE_BODY_LENGTH)
     if (bytes === undefined) throw new SealogError('ERR_BODY', `the body of entry ${index} is not stored`)
@@ -131,10 +165,12 @@ export class SpaceReading {
 
   /** Runs something for the device that has the space open, which stays in memory even if the reading ends. */
   async holding<T>(run: (lease: Lease, device: number) => Promise<T>): Promise<T> {
-    const { device } = this.assertOpen().subscription
+    this.assertOpen()
     const lease = await this.#socket.spaces.acquire(this.space)
     try {
       lease.sequencer.assertLevel()
+      // Its right to ask may have ended in the meantime.
+      const { device } = this.assertOpen().subscription
       return await run(lease, device)
     } finally {
       lease.release()
@@ -155,12 +191,18 @@ export class SpaceReading {
 
   /** As of what the reader has when it comes, after which bodies of the document travel too. */
   sendDocument(message: GetDocument): void {
-    const { subscription, lease } = this.assertOpen()
+    const { subscription, lease } = this.assertContent()
     const { context } = this.#socket
     subscription.answerWith(message.ref, position => {
       subscription.want(message.document)
       return documentFrames(context, lease, message, position)
     })
+  }
+
+  /** As of what the reader has when it comes: it knows of every delivery that is in it. */
+  sendKeys(message: GetKeys): void {
+    const { subscription, lease } = this.assertOpen()
+    subscription.answerWith(message.ref, position => keyFrames(lease, subscription.device, message, position))
   }
 }
 

@@ -3,13 +3,13 @@ import {
   type Checkpoint,
   type DocumentId,
   decodeActorRecord,
-  decodeControlState,
   decodeDocumentRecord,
   decodeRange,
   entryHash,
   equalBytes,
   idBytes,
   initialState,
+  readControlRows,
   rootAt,
   rootOf,
   SealogError,
@@ -84,7 +84,6 @@ async function checkLastEntries(context: RelayContext, space: SpaceId, size: num
 }
 
 function readState(rows: StateRows): SpaceState {
-  if (rows.control === undefined) throw corrupt('there is no control state')
   const actors = new Map<DocumentId, ActorRecord[]>()
   for (const { document, actor, value } of rows.actors) {
     const record = decodeActorRecord(value)
@@ -93,7 +92,7 @@ function readState(rows: StateRows): SpaceState {
     if (list === undefined) actors.set(document, [record])
     else list.push(record)
   }
-  const initial = initialState(decodeControlState(rows.control))
+  const initial = initialState(readControlRows(rows.control))
   let documents = initial.documents
   for (const { document, value } of rows.documents) {
     const record = decodeDocumentRecord(value)

@@ -4,12 +4,14 @@ import { Cosignatures } from './cosignatures.ts'
 import { Restoration } from './restoration.ts'
 import { recoverSpace } from './space-recovery.ts'
 import { SpaceSequencer } from './space-sequencer.ts'
+import { WrapProofs } from './wrap-proofs.ts'
 
 /** Somebody's hold on an open space: it stays in memory until everyone has released it. */
 export interface Lease {
   readonly sequencer: SpaceSequencer
   readonly cosignatures: Cosignatures
   readonly restoration: Restoration
+  readonly wraps: WrapProofs
   /** To be called once, when nothing of the holder is under way in the space. */
   release(): void
 }
@@ -87,6 +89,7 @@ export class SpaceRegistry {
       sequencer,
       cosignatures: new Cosignatures(this.#context, sequencer),
       restoration: new Restoration(this.#context, sequencer, this.#restoring),
+      wraps: new WrapProofs(this.#context.store, space),
     }
   }
 

@@ -12,7 +12,8 @@ import {
 import { appendOf } from './append.ts'
 import { type Broadcast, makeBroadcast } from './broadcast.ts'
 import type { RelayContext } from './context.ts'
-import { type AcceptedEntry, type Judged, type Push, type RefusedEntry, type SpaceView, seenSizesOf } from './judge.ts'
+import { mayHaveContent } from './device-authentication.ts'
+import { type Judged, type Push, type RefusedEntry, type SpaceView, seenSizesOf } from './judge.ts'
 import { judgeVerified } from './judge-verified.ts'
 import type { StoredEntry } from './log-store.ts'
 import { relayBehind } from './reject.ts'
@@ -26,11 +27,22 @@ import { withNodes } from './tree-reader.ts'
 /** Roots kept at hand: most authors have seen one of the latest sizes. */
 const KNOWN_ROOTS = 256
 
+/** Whom a stretch of the log is for. */
+export interface Reader {
+  /** Number of the device that reads. */
+  readonly device: number
+  /** Of a sparse reader: the documents whose bodies it gets, as it does tracers. */
+  readonly wants: ReadonlySet<DocumentId> | undefined
+}
+
 /** Somebody who follows the log. */
 export interface Follower {
   /** Number of the device that reads. */
   readonly device: number
-  /** The device may read up to and including the entry `index`, which removed it. Comes before that entry. */
+  /**
+   * The device may read up to and including the entry `index`, which removed it. Comes before that entry is shown, and
+   * may come again.
+   */
   onRemoved(index: number): void
   /**
    * The log grew; `broadcast` is undefined where the new entries must be read one by one.
@@ -147,7 +159,7 @@ export class SpaceSequencer {
       this.#head = await continueHead(this.#context, judged.view, signed, head)
       this.#behind = undefined
       this.#rememberRoot(judged.view.range.size, this.#head.checkpoint.root)
-      await this.#show(entries, judged.accepted, new Map())
+      await this.#show(entries, new Map())
     } catch (error) {
       throw this.#fail(error)
     }
@@ -186,18 +198,25 @@ export class SpaceSequencer {
     this.#followers.delete(follower)
   }
 
+  /** Does content travel to this device in what everybody gets? */
+  sharesContent(device: number): boolean {
+    return mayHaveContent(this.#shown().state.control, device)
+  }
+
   /**
    * A stretch from `from` towards `limit` with the current note.
-   * @param wants of a sparse reader: the documents whose bodies it gets, as it does tracers
+   * @param reader default: somebody who may have all of it
    * @throws SealogError ERR_RELAY_STORAGE
    */
-  async readPart(from: number, limit: number, wants?: ReadonlySet<DocumentId>): Promise<SyncPart> {
-    const carries = ({ isControl, isSnapshot, document }: StoredEntry): boolean =>
-      isControl || (!isSnapshot && wants?.has(document) === true)
-    if (wants !== undefined) return this.#readTraced(from, limit, carries)
+  async readPart(from: number, limit: number, reader?: Reader): Promise<SyncPart> {
     const { head } = this.#shown()
+    const wants = reader?.wants
+    const hasContent = reader === undefined || this.sharesContent(reader.device)
+    const carries = ({ isControl, isSnapshot, document }: StoredEntry): boolean =>
+      isControl || (hasContent && !isSnapshot && wants?.has(document) === true)
+    if (wants !== undefined) return this.#readTraced(from, limit, carries)
     try {
-      return await readPart(this.#context.store, this.space, from, limit, head)
+      return await readPart(this.#context.store, this.space, from, limit, head, hasContent ? undefined : { carries })
     } catch (error) {
       throw this.#storageError(error)
     }
@@ -234,6 +253,17 @@ export class SpaceSequencer {
       throw new SealogError('ERR_UNKNOWN_SPACE', 'the space has no entries')
     }
     return { head, state }
+  }
+
+  /** Is the entry at `index`, below the size, a control entry? @throws SealogError ERR_RELAY_STORAGE */
+  async isControl(index: number): Promise<boolean> {
+    try {
+      const range = { from: index, to: index + 1, inlineLength: -1, maxBytes: 0 }
+      const [entry] = await this.#context.store.readEntries(this.space, range)
+      return entry?.isControl === true
+    } catch (error) {
+      throw this.#storageError(error)
+    }
   }
 
   /** A part of the body of an entry; undefined where it is not stored. @throws SealogError ERR_RELAY_STORAGE */
@@ -301,7 +331,7 @@ export class SpaceSequencer {
         this.#view = judged.view
         this.#head = await signHead(this.#context, judged.view, this.#head)
         this.#rememberRoot(judged.view.range.size, this.#head.checkpoint.root)
-        await this.#show(append.entries, judged.accepted, originsOf(requests, judged))
+        await this.#show(append.entries, originsOf(requests, judged))
       }
       return requests.map(({ push }, i) => outcomeOf(push, judged.refused[i]))
     } catch (error) {
@@ -352,12 +382,8 @@ export class SpaceSequencer {
     }
   }
 
-  async #show(
-    entries: readonly StoredEntry[],
-    accepted: readonly AcceptedEntry[],
-    origins: ReadonlyMap<Follower, readonly number[]>,
-  ): Promise<void> {
-    for (const follower of this.#followers) this.#endRemoved(follower, accepted)
+  async #show(entries: readonly StoredEntry[], origins: ReadonlyMap<Follower, readonly number[]>): Promise<void> {
+    for (const follower of this.#followers) this.#endRemoved(follower)
     const broadcast = this.#followers.size > 0 ? await this.#broadcast(entries) : undefined
     for (const follower of [...this.#followers]) {
       try {
@@ -369,11 +395,9 @@ export class SpaceSequencer {
     }
   }
 
-  #endRemoved(follower: Follower, accepted: readonly AcceptedEntry[]): void {
+  #endRemoved(follower: Follower): void {
     const removed = this.#view.state?.control.devices.get(follower.device)?.removed
-    if (removed === undefined) return
-    const entry = accepted.find(item => item.controlNumber === removed)
-    if (entry !== undefined) follower.onRemoved(entry.index)
+    if (removed !== undefined) follower.onRemoved(removed.index)
   }
 
   /** The entries are stored and signed whatever happens here: followers can still read them one by one. */
@@ -417,7 +441,9 @@ function outcomeOf(push: Push, refused: RefusedEntry | undefined): PushOutcome {
 
 function lengthOf(push: Push): number {
   let bytes = 0
-  for (const entry of push) if ('body' in entry) bytes += entry.encoded.length + entry.body.length
+  for (const entry of push) {
+    if ('body' in entry) bytes += entry.encoded.length + entry.body.length + (entry.wraps?.bytes?.length ?? 0)
+  }
   return bytes
 }
 

@@ -75,10 +75,11 @@ function previousWriter({ device }: Header, { openActors }: Replaced): WriterRec
 }
 
 function recordBefore(after: DocumentRecord, { own, whole, actors, writers }: ReplacedParts): DocumentRecord {
-  const { document, birthEpoch, importTag, snapshots } = whole ?? after
+  const { document, birthEpoch, importTag, importer, snapshots } = whole ?? after
   return {
     ...emptyDocument(document, birthEpoch),
     importTag,
+    importer,
     snapshots,
     contentEnd: typeof own === 'number' ? own : (own ?? after).contentEnd,
     actors: setBack(after.actors, actors, stateKey),

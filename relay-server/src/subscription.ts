@@ -1,7 +1,7 @@
 import { type DocumentId, encodeMessage, hasCode, MAX_WANTS, SealogError } from 'sealog/protocol'
 import type { Broadcast } from './broadcast.ts'
 import { CLOSE, type Peer } from './peer.ts'
-import { rejectFrame, tellable } from './reject.ts'
+import { rejectFrame, removedDevice, tellable } from './reject.ts'
 import type { Follower, SpaceSequencer } from './space-sequencer.ts'
 
 /** Answers that wait for a reader: one that asks for more and takes none is done with. */
@@ -22,6 +22,8 @@ export interface SubscriptionOptions {
   readonly device: number
   /** The first entry that the reader does not have. */
   readonly from: number
+  /** Index of the entry that removed the device, where one did. */
+  readonly removedAt?: number | undefined
   /** Undefined: all bodies and no tracers. Otherwise the documents whose bodies are wanted, and tracers. */
   readonly wants: readonly DocumentId[] | undefined
   /** Of the request to open, which the first message answers. */
@@ -45,14 +47,20 @@ export class Subscription implements Follower {
   #position: number
   /** Where the device's right to read ends. */
   #limit: number | undefined
+  /** Request under which the reader is told that its right has ended. */
+  readonly #noticeRef: number
   #isCatchingUp = false
   #hasEnded = false
 
   constructor(options: SubscriptionOptions) {
-    this.device = options.device
+    const { device, from, removedAt, ref } = options
+    this.device = device
     this.#options = options
-    this.#position = options.from
-    this.#firstRef = options.ref
+    this.#position = from
+    this.#limit = removedAt === undefined ? undefined : removedAt + 1
+    this.#noticeRef = removedAt === undefined ? 0 : ref
+    // Who has the entry that removed it already is owed no other answer than the notice.
+    this.#firstRef = this.#limit === undefined || from < this.#limit ? ref : undefined
     this.#wants = options.wants && new Set(options.wants)
   }
 
@@ -63,6 +71,11 @@ export class Subscription implements Follower {
 
   get hasEnded(): boolean {
     return this.#hasEnded
+  }
+
+  /** The device was removed: what is left for it is the log up to there, and the notice. */
+  get isEnding(): boolean {
+    return this.#limit !== undefined
   }
 
   /** Answers request `ref` with the current note, after all that comes before. */
@@ -123,7 +136,8 @@ export class Subscription implements Follower {
 
   onAppended(broadcast: Broadcast | undefined, refs: readonly number[]): void {
     if (this.#hasEnded) return
-    const takesShared = this.#wants === undefined && this.#limit === undefined
+    const { sequencer } = this.#options
+    const takesShared = this.#wants === undefined && sequencer.sharesContent(this.device)
     const isLevel = takesShared && !this.#isCatchingUp && broadcast?.from === this.#position
     const rest = isLevel ? this.#relayOn(broadcast, refs) : refs
     for (const ref of rest) this.#owed.push({ ref })
@@ -182,7 +196,7 @@ export class Subscription implements Follower {
     const end = this.#end()
     if (this.#isDue(this.#owed[0])) return this.#sendOwed()
     if (this.#position < end || this.#firstRef !== undefined) await this.#sendPart(end)
-    else if (this.#limit !== undefined) throw new SealogError('ERR_UNAUTHORIZED', 'the device was removed')
+    else if (this.#limit !== undefined) throw removedDevice()
     else await this.#sendOwed()
   }
 
@@ -225,7 +239,7 @@ export class Subscription implements Follower {
 
   async #sendPart(limit: number): Promise<void> {
     const { sequencer, peer } = this.#options
-    const { batch, end } = await sequencer.readPart(this.#position, limit, this.#wants)
+    const { batch, end } = await sequencer.readPart(this.#position, limit, { device: this.device, wants: this.#wants })
     if (this.#hasEnded) return
     const ref = this.#firstRef ?? this.#nextRef(end)
     this.#firstRef = undefined
@@ -244,11 +258,11 @@ export class Subscription implements Follower {
   #giveUp(cause: unknown): void {
     if (this.#hasEnded) return
     const { peer, sequencer, onEnd } = this.#options
-    const known = hasCode(cause, 'ERR_UNAUTHORIZED') || hasCode(cause, 'ERR_RELAY_STORAGE')
+    const known = hasCode(cause, 'ERR_REMOVED') || hasCode(cause, 'ERR_RELAY_STORAGE')
     const error = known ? cause : new SealogError('ERR_RELAY_INTERNAL', 'the log cannot be sent', { cause })
     const refs = this.#owed.flatMap(owed => ('ref' in owed ? [owed.ref] : []))
     this.end()
-    for (const ref of [...refs, 0]) peer.send(rejectFrame({ ref, space: sequencer.space, error }))
+    for (const ref of [...refs, this.#noticeRef]) peer.send(rejectFrame({ ref, space: sequencer.space, error }))
     onEnd()
   }
 }

@@ -34,7 +34,7 @@ import { memoryLogStore } from '../src/log-store-memory.ts'
 import { sqliteLogStore } from '../src/log-store-sqlite.ts'
 import { recordFrames } from '../src/record-frames.ts'
 import { answerTo, cosigned, repeating } from './helpers/answers.ts'
-import { type Authored, authorInvite, filler, makeDevice, type TestDevice } from './helpers/authoring.ts'
+import { type Authored, authorControl, filler, makeDevice, type TestDevice } from './helpers/authoring.ts'
 import type { TestReplica } from './helpers/replica.ts'
 import { admit, openWorld, type World } from './helpers/world.ts'
 
@@ -319,21 +319,29 @@ describe('skip', () => {
     const world = await openWorld({ verifier: await defaultVerifier() })
     const { random } = world.environment
     const reader = await world.reader()
-    for (let count = 1; count < 361; count += 90) {
-      const invites = Array.from({ length: 90 }, (_, i) =>
-        authorInvite(random, world.owner, world.genesis.hash, makeDevice(random, count + i), { seen: reader.seen }),
+    const { policy } = reader.control
+    const url = `ws://${'relay.'.repeat(300)}test`
+    for (let count = 1; count < 501; count += 100) {
+      const entries = Array.from({ length: 100 }, () =>
+        authorControl(
+          random,
+          world.owner,
+          world.genesis.hash,
+          { type: 'policy', time: count, policy, url },
+          { seen: reader.seen },
+        ),
       )
-      reader.push(world.space, ...invites)
+      reader.push(world.space, ...entries)
       await world.relay.deliverAll()
     }
     expect(reader.rejects).toEqual([])
-    const answer = await skip(world, reader, { at: 361 })
+    const answer = await skip(world, reader, { at: 501 })
     expect(answer.parts.length).toBeGreaterThan(1)
-    expect(answer.records.length).toBe(361)
+    expect(answer.records.length).toBe(501)
     const head = { ...decodeSkipHead(answer.head), note: noteOf(reader) }
     const skipped = skipTo(emptyView(world.space, world.relay, []), head, answer.records)
     await assertChecks(await defaultVerifier(), skipped.checks)
-    expect(skipped.view.state?.control.count).toBe(361)
+    expect(skipped.view.state?.control.count).toBe(501)
   })
 
   test('beyond the log or back is refused, and without a cosigned checkpoint there is none to choose (R-RECORDS-3)', async () => {

@@ -40,7 +40,7 @@ test('a file of an earlier or a later schema is refused, and left as it is', asy
   const store = place.store()
   await store.open()
   await store.close()
-  for (const version of [1, 3]) {
+  for (const version of [1, 2, 4]) {
     const before = new Database(place.file)
     before.pragma(`user_version = ${version}`)
     before.close()
@@ -49,5 +49,21 @@ test('a file of an earlier or a later schema is refused, and left as it is', asy
     expect(after.pragma('user_version', { simple: true })).toBe(version)
     after.close()
   }
+  await place.remove?.()
+})
+
+test('a file with other tables than it should have is refused, and left as it is', async () => {
+  const place = sqlitePlace()
+  const store = place.store()
+  await store.open()
+  await store.close()
+  const before = new Database(place.file)
+  before.exec('DROP TABLE wraps')
+  before.close()
+  await expect(place.store().open()).rejects.toMatchObject({ code: 'ERR_STORE_CORRUPT' })
+  const after = new Database(place.file)
+  expect(() => after.prepare('SELECT * FROM wraps')).toThrow(/no such table/)
+  expect(after.pragma('user_version', { simple: true })).toBe(3)
+  after.close()
   await place.remove?.()
 })

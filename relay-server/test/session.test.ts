@@ -312,8 +312,8 @@ describe('a device that is removed', () => {
     expect(visitor.syncs.at(-1)?.ref).toBe(joined)
     expect(new Map(visitor.rejects.map(reject => [reject.ref, reject.code]))).toEqual(
       new Map([
-        [0, 'ERR_UNAUTHORIZED'],
-        [pulled, 'ERR_UNAUTHORIZED'],
+        [0, 'ERR_REMOVED'],
+        [pulled, 'ERR_REMOVED'],
       ]),
     )
     expect(visitor.isClosed).toBe(false)
@@ -321,11 +321,12 @@ describe('a device that is removed', () => {
     visitor.open(world.space, own, 3)
     await world.relay.deliverAll()
     expect((await visitor.follow(world.space)).range.size).toBe(4)
-    // The old one does not come back.
+    // The old one does not come back, but for the log up to there.
     const again = await world.connect()
-    again.open(world.space, guest)
+    const opened = again.open(world.space, guest)
     await world.relay.deliverAll()
-    expect(again.rejects.map(reject => reject.code)).toEqual(['ERR_UNAUTHORIZED'])
+    expect((await again.follow(world.space)).range.size).toBe(3)
+    expect(again.rejects.map(reject => [reject.ref, reject.code])).toEqual([[opened, 'ERR_REMOVED']])
   })
 
   test('may open as its successor in the same breath as the join', async () => {

@@ -9,7 +9,7 @@ import {
 import { describe, expect, test } from 'vitest'
 import type { Broadcast } from '../src/broadcast.ts'
 import type { Peer } from '../src/peer.ts'
-import type { SpaceSequencer } from '../src/space-sequencer.ts'
+import type { Reader, SpaceSequencer } from '../src/space-sequencer.ts'
 import { Subscription } from '../src/subscription.ts'
 
 const SPACE = 'ab'.repeat(32) as SpaceId
@@ -22,8 +22,8 @@ function subscribed(wants?: readonly DocumentId[]) {
   const wanted: (readonly DocumentId[] | undefined)[] = []
   let isDrained = true
   let onRead = (): void => {}
-  const readPart = async (from: number, limit: number, documents?: ReadonlySet<DocumentId>) => {
-    wanted.push(documents && [...documents])
+  const readPart = async (from: number, limit: number, reader?: Reader) => {
+    wanted.push(reader?.wants && [...reader.wants])
     const end = Math.min(limit, from + 2)
     onRead()
     return { batch: batchOf(from, end), end, entries: [] }
@@ -33,6 +33,7 @@ function subscribed(wants?: readonly DocumentId[]) {
     get head() {
       return { checkpoint: { size: log.size } }
     },
+    sharesContent: () => true,
     follow: () => {},
     unfollow: () => {},
     readPart,

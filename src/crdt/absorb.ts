@@ -1,10 +1,12 @@
 import type { DocumentId } from '../ids.ts'
+import type { ControlState } from '../verify/control-state.ts'
 import type { Advanced, LogView } from '../verify/log.ts'
 import { type Draft, draftEntry, draftOf, metaOf, type StoppedEntry } from './document-draft.ts'
 import type { DocumentSet, DocumentUpdate } from './document-set.ts'
+import type { SpaceKeys } from './epoch-secrets.ts'
+import { historyRows } from './history-rows.ts'
 import { keysIn } from './receive.ts'
 import { documentKey, encodeFileRow, encodeMeta, ordinal } from './rows.ts'
-import type { SpaceKeys } from './secrets.ts'
 import { viewRows } from './view-rows.ts'
 
 /** One store transaction for a verified batch, and what is to be told to the open documents once it is durable. */
@@ -21,6 +23,7 @@ export interface Absorbed {
  * Turns a verified batch into one transaction (DESIGN §5.3). Changes nothing by itself; to be called inside
  * `DocumentSet.exclusive`, with all signature checks of the batch passed.
  * @param held documents that a sparse replica has; undefined where it has all
+ * @param before the control state that is stored already
  * @throws SealogError ERR_UPGRADE
  */
 export function absorb(
@@ -29,6 +32,7 @@ export function absorb(
   documents: DocumentSet,
   keys: SpaceKeys,
   held: ReadonlySet<DocumentId> | undefined,
+  before: ControlState | undefined,
 ): Absorbed {
   const { view, entries } = advanced
   const keysOf = keysIn(keys, view.state)
@@ -55,7 +59,7 @@ export function absorb(
     deletes.push(...documents.localKeys(document, draft.proven))
     if (draft.importing !== draft.before.importing) deletes.push(documentKey(view.space, 'import', document))
   }
-  puts.push(...viewRows(view, note, entries, held))
+  puts.push(...viewRows(view, note, entries, held, before), ...historyRows(view.space, entries, before?.count ?? 0))
   return { puts, deletes, updates, stopped, retired }
 }
 

@@ -1,16 +1,16 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { equalBytes } from '../bytes.ts'
 import { changeTag, openBody } from '../crypto/keyring.ts'
-import { SealogError } from '../errors.ts'
+import { hasCode, SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
 import { assertPlaces, type Chain, type ProvenDocument, prependChain } from '../verify/document-proof.ts'
 import { headerContext } from '../verify/entry.ts'
 import { bodyOf, type VerifiedEntry } from '../verify/log.ts'
 import type { DocumentRecord } from '../verify/state.ts'
 import type { AnyDoc } from './content.ts'
+import type { SpaceKeys } from './epoch-secrets.ts'
 import { type KeysOf, keysIn } from './receive.ts'
 import type { ChangeTip } from './rows.ts'
-import type { SpaceKeys } from './secrets.ts'
 import { type ProvenActor, type VerifiedSnapshot, verifySnapshot } from './snapshot.ts'
 import { type CoveredActor, decodeSnapshotPayload, type SnapshotPayload } from './snapshot-payload.ts'
 import type { SpaceChannel } from './space-channel.ts'
@@ -234,10 +234,20 @@ function tagAmong(
   const own = changeTag(keysOf(document, header.epoch).tag, committed)
   if (header.kind === 'changes' || header.kind === 'import') return own
   for (let epoch = header.epoch; epoch >= birthEpoch; epoch--) {
-    const tag = changeTag(keysOf(document, epoch).tag, committed)
-    if (equalBytes(tag, header.tag)) return tag
+    const tag = tagIn(keysOf, document, epoch, committed)
+    if (tag !== undefined && equalBytes(tag, header.tag)) return tag
   }
   return own
+}
+
+/** Undefined of an epoch whose secret is not here. */
+function tagIn(keysOf: KeysOf, document: DocumentId, epoch: number, committed: Uint8Array): Uint8Array | undefined {
+  try {
+    return changeTag(keysOf(document, epoch).tag, committed)
+  } catch (error) {
+    if (hasCode(error, 'ERR_KEY')) return undefined
+    throw error
+  }
 }
 
 function orRefused<T>(entry: VerifiedEntry, open: () => T): T {

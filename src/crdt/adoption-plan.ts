@@ -3,6 +3,7 @@ import type { ActorId } from '../ids.ts'
 import { findActor } from '../verify/state.ts'
 import type { Adoption } from './adopt.ts'
 import type { AnyDoc } from './content.ts'
+import { writesIn } from './displacement.ts'
 import { draftEntry, draftOf, metaOf } from './document-draft.ts'
 import { knownContent } from './known-content.ts'
 import type { ParkedBody } from './parked-rows.ts'
@@ -60,6 +61,7 @@ export function planAdoption(
   const nextFile = before.nextFile + saved.length
   const tips = snapshot?.tips ?? new Map<ActorId, ChangeTip>()
   const { incarnation } = before
+  const isImported = own !== undefined && snapshot !== undefined && !tips.has(own) && writesIn(snapshot.doc, own)
   const draft = draftOf({ ...emptyMeta(document), incarnation, tips, nextFile, judged: nextFile }, locals)
   for (const entry of entries) {
     const isOpen = entry.body === undefined && draft.importer === undefined && !draft.stopped.has(entry.actor)
@@ -69,12 +71,14 @@ export function planAdoption(
       continue
     }
     // Own changes need no body to be known again.
-    draftEntry(draft, entry, keysOf, entry.actor === own && entry.body === undefined)
+    draftEntry(draft, entry, keysOf, entry.actor === own && entry.body === undefined && !isImported)
   }
-  const latest = own === undefined ? undefined : latestOf(own, tips, draft.files)
+  // An own actor that occurs in the import has written nothing that counts, and nothing that is to be closed.
+  const writer = own === undefined || isImported || draft.imported?.has(own) === true ? undefined : own
+  const latest = writer === undefined ? undefined : latestOf(writer, tips, draft.files)
   const isNews = latest !== undefined && latest.seq > (tip?.seq ?? 0)
   const isKnown = !isNews || locals.some(({ seq, hash }) => seq === latest.seq && equalBytes(hash, latest.hash))
-  const isClosed = own !== undefined && findActor(record, own)?.retired === true
+  const isClosed = writer !== undefined && findActor(record, writer)?.retired === true
   if ((!isKnown || draft.clonedAt !== undefined) && !isClosed) {
     const meta = { ...before, clonedAt: HELD_BACK }
     return { rows: [], parked: [], meta, proven: [], isHeldBack: true, isClosed }

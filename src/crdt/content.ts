@@ -78,6 +78,17 @@ export function rebuildAt(doc: AnyDoc, heads: Automerge.Heads, actor: ActorId): 
   return Automerge.loadIncremental(emptyDoc(actor), concat(...chunks))
 }
 
+/** The document without these changes, on which no others of it build; the given one stays as it is. */
+export function withoutChanges(doc: AnyDoc, changes: readonly LocalChange[], actor: ActorId): AnyDoc {
+  const left = new Set(changes.map(({ hash }) => toHex(hash)))
+  const backend = Automerge.getBackend(doc)
+  const chunks = backend
+    .getChangesMeta([])
+    .filter(({ hash }) => !left.has(hash))
+    .map(({ hash }) => backend.getChangeByHash(hash) as Uint8Array)
+  return Automerge.loadIncremental(emptyDoc(actor), concat(...chunks))
+}
+
 /** Is `hash` in the document, as the change `seq` of `actor`? */
 export function isTip(doc: AnyDoc, actor: ActorId | undefined, tip: ChangeTip): boolean {
   const meta = Automerge.getBackend(doc).getChangeMetaByHash(toHex(tip.hash))

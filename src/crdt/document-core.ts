@@ -2,9 +2,9 @@ import * as Automerge from '@automerge/automerge/slim'
 import { fromHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
-import { type AnyDoc, changeCount, type PatchBatch } from './content.ts'
+import { type AnyDoc, changeCount, type PatchBatch, withoutChanges } from './content.ts'
 import { inspect } from './guard.ts'
-import type { GuardedContent, Taken } from './guarded-content.ts'
+import { GuardedContent, type Taken } from './guarded-content.ts'
 import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
 
 /** Most bytes of one change: what fits into a body that every space takes (16 MiB), with room for padding. */
@@ -39,7 +39,8 @@ export class DocumentCore {
   #savedCount: number
   /** Number of proven changes at which a saved form was found not to load; 0 where that never happened. */
   #unsaveableAt = 0
-  #changing = false
+  /** While a callback of `change` runs: what the document was before, and is until that returns. */
+  #headsBefore: Automerge.Heads | undefined
   /** Of a document that was given up. */
   #lastHeads: Automerge.Heads | undefined
 
@@ -61,8 +62,23 @@ export class DocumentCore {
     return this.#content.doc
   }
 
+  /**
+   * Hashes of the latest changes, in hex. Inside a callback of `change` those before it, without asking Automerge: that
+   * would commit what was edited so far as a change of its own.
+   */
   heads(): Automerge.Heads {
-    return this.#lastHeads ?? Automerge.getHeads(this.doc)
+    return [...(this.#lastHeads ?? this.#headsBefore ?? Automerge.getHeads(this.doc))]
+  }
+
+  /** @throws SealogError ERR_REENTRANT inside a callback of `change` */
+  save(): Uint8Array {
+    if (this.isChanging) throw new SealogError('ERR_REENTRANT', 'the document is being changed')
+    return Automerge.save(this.doc)
+  }
+
+  /** Is a callback of `change` running? To have Automerge save the document now would cut that change in two. */
+  get isChanging(): boolean {
+    return this.#headsBefore !== undefined
   }
 
   get locals(): readonly LocalChange[] {
@@ -87,12 +103,12 @@ export class DocumentCore {
    * @throws SealogError ERR_REENTRANT, ERR_GUARD, ERR_LIMIT; whatever the callback throws
    */
   change(fn: (doc: Record<string, unknown>) => void, time: number, message: string | undefined): LocalEdit {
-    if (this.#changing) throw new SealogError('ERR_REENTRANT', 'change() inside change() of the same document')
-    this.#changing = true
+    if (this.isChanging) throw new SealogError('ERR_REENTRANT', 'change() inside change() of the same document')
+    this.#headsBefore = Automerge.getHeads(this.doc)
     try {
       return this.#change(fn, time, message)
     } finally {
-      this.#changing = false
+      this.#headsBefore = undefined
     }
   }
 
@@ -195,6 +211,11 @@ export class DocumentCore {
   /** Seq of the latest own change, 0 without any. */
   get lastOwnSeq(): number {
     return this.#locals.at(-1)?.seq ?? this.#tip?.seq ?? 0
+  }
+
+  /** The document without own changes that are not proven. */
+  proven(): GuardedContent {
+    return new GuardedContent(this.#actor, withoutChanges(this.doc, this.#locals, this.#actor))
   }
 
   /**

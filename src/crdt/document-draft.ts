@@ -1,5 +1,6 @@
 import type { ActorId } from '../ids.ts'
 import type { VerifiedEntry } from '../verify/log.ts'
+import { importedActors } from './import-payload.ts'
 import { type ParkedBody, parkedEntry, placeOf } from './parked-rows.ts'
 import { type KeysOf, type Received, receiveEntry } from './receive.ts'
 import { type ChangeTip, type DocumentMeta, entryBefore, type FileRow, type LocalChange, type Stopped } from './rows.ts'
@@ -16,6 +17,8 @@ export interface Draft {
   readonly stopped: Map<ActorId, Stopped>
   importer: ActorId | undefined
   importing: Uint8Array | undefined
+  /** Actors that wrote changes in the import, where that is among these entries. */
+  imported: ReadonlySet<string> | undefined
   /** Own changes that are not proven yet. */
   locals: readonly LocalChange[]
   /** Own changes that this batch proves. */
@@ -38,6 +41,7 @@ export function draftOf(before: DocumentMeta, locals: readonly LocalChange[]): D
     stopped: new Map(before.stopped),
     importer: before.importer,
     importing: before.importing,
+    imported: undefined,
     locals,
     proven: [],
     acknowledged: undefined,
@@ -51,10 +55,12 @@ export function draftOf(before: DocumentMeta, locals: readonly LocalChange[]): D
 
 /**
  * Takes the next entry of the document in.
- * @param own is it of the own actor?
+ * @param isOwn is it of the own actor?
  * @returns the entry where its actor stops there
  */
-export function draftEntry(draft: Draft, entry: VerifiedEntry, keysOf: KeysOf, own: boolean): readonly StoppedEntry[] {
+export function draftEntry(draft: Draft, entry: VerifiedEntry, keysOf: KeysOf, isOwn: boolean): readonly StoppedEntry[] {
+  // One that occurs in the import is nobody's: what it wrote is refused here as everywhere, see displacement.ts.
+  const own = isOwn && draft.imported?.has(entry.actor) !== true
   const received = receiveEntry(entry, {
     keysOf,
     stopped: draft.stopped.get(entry.actor),
@@ -65,7 +71,8 @@ export function draftEntry(draft: Draft, entry: VerifiedEntry, keysOf: KeysOf, o
   record(draft, entry, received, own)
   draft.since = sinceAfter(draft.since, entry)
   const stopped = draft.stopped.get(entry.actor)
-  return received.outcome === 'stopped' && stopped !== undefined ? [{ entry, stopped }] : []
+  const isStopped = received.outcome === 'stopped' || received.outcome === 'waiting'
+  return isStopped && stopped !== undefined ? [{ entry, stopped }] : []
 }
 
 function record(draft: Draft, entry: VerifiedEntry, received: Received, own: boolean): void {
@@ -77,6 +84,9 @@ function record(draft: Draft, entry: VerifiedEntry, received: Received, own: boo
       return
     case 'behind':
       draft.parked.push({ entry: parkedEntry(entry), body: entry.body })
+      return
+    case 'waiting':
+      park(draft, entry, received.code)
       return
     case 'stopped':
       park(draft, entry, received.code)
@@ -99,6 +109,7 @@ function record(draft: Draft, entry: VerifiedEntry, received: Received, own: boo
     case 'content':
       draft.files.push(received.row)
       draft.rows.push(received.row)
+      if (received.row.kind === 'import') draft.imported = importedActors(received.row.bytes)
       return
   }
 }

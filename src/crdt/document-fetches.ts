@@ -2,17 +2,17 @@ import { toHex } from '../bytes.ts'
 import type { SignatureVerifier } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { hasCode, SealogError } from '../errors.ts'
-import type { ActorId, DocumentId } from '../ids.ts'
+import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId } from '../ids.ts'
 import { assertChecks } from '../verify/check.ts'
 import { type ProvenDocument, verifyDocument } from '../verify/document-proof.ts'
 import type { LogView } from '../verify/log.ts'
 import { decodeDocumentHead } from '../verify/records.ts'
-import { knownDocument, type SpaceState } from '../verify/state.ts'
+import { type DocumentRecord, knownDocument, type SpaceState } from '../verify/state.ts'
 import { type Adoption, prepareAdoption, SnapshotRefused } from './adopt.ts'
 import type { DocumentSet } from './document-set.ts'
+import type { SpaceKeys } from './epoch-secrets.ts'
 import type { Problems } from './problems.ts'
 import type { Stopped } from './rows.ts'
-import type { SpaceKeys } from './secrets.ts'
 import type { RecordsAnswer, SpaceChannel } from './space-channel.ts'
 
 /** Documents that are asked for at a time: each is put together in memory. */
@@ -32,6 +32,8 @@ export interface DocumentFetchesOptions {
   readonly keys: () => SpaceKeys
   /** Makes a document that came the one that is here; inside `exclusive`. */
   readonly adopt: (document: DocumentId, state: SpaceState, adoption: Adoption | undefined) => Promise<void>
+  /** A document of which this replica has no keys: it stays where it is. */
+  readonly onLocked: (document: DocumentId) => void
   /** A document arrived; what is held back may go on. */
   readonly onAdopted: () => Promise<void>
   /** What came is not all: it is wanted once more. */
@@ -44,8 +46,9 @@ export interface DocumentFetchesOptions {
 /** A document as the relay served it. */
 interface Prepared {
   readonly proven: ProvenDocument
-  /** Undefined where the log has nothing of it. */
+  /** Undefined where the log has nothing of it, or nothing that can be opened. */
   readonly adoption: Adoption | undefined
+  readonly isLocked: boolean
 }
 
 /**
@@ -168,7 +171,8 @@ export class DocumentFetches {
     try {
       const prepared = await this.#prepare(document, snapshot, answer)
       if (over()) return prepared.adoption?.discard()
-      if (hash === undefined) await this.#adoptInTurn(document, snapshot, prepared)
+      if (prepared.isLocked) this.#options.onLocked(document)
+      else if (hash === undefined) await this.#adoptInTurn(document, snapshot, prepared)
       else await this.#supply(document, prepared)
       problems.clear(`document/${document}`)
       // Opened anew meanwhile, the relay does not know that bodies of this document are wanted.
@@ -191,8 +195,10 @@ export class DocumentFetches {
     const proven = verifyDocument(view(), document, decodeDocumentHead(answer.head), answer.records)
     await assertChecks(verifier, proven.checks)
     const { record } = proven
+    if (record !== undefined && !isReadable(keys(), record)) return { proven, adoption: undefined, isLocked: true }
     return {
       proven,
+      isLocked: false,
       adoption:
         record &&
         (await prepareAdoption(proven, record, {
@@ -275,4 +281,9 @@ export class DocumentFetches {
     onUpdate()
     this.#options.onFree()
   }
+}
+
+/** Content needs the key of the epoch in which its document was born; what documents there are, all members know. */
+function isReadable(keys: SpaceKeys, { document, birthEpoch }: DocumentRecord): boolean {
+  return document === DIRECTORY_DOCUMENT ? keys.kindOf(birthEpoch) !== undefined : keys.canRead(birthEpoch)
 }

@@ -11,9 +11,10 @@ import { carryOver } from './carry-over.ts'
 import { type AnyDoc, compact, compactRows, hasChange, latestChange, localRow, type PatchBatch } from './content.ts'
 import { DocumentCore, type LocalEdit } from './document-core.ts'
 import { DocumentLedger, type MissingBody } from './document-ledger.ts'
+import { displace, isDisplaced } from './displacement.ts'
 import { DocumentRows, stopsOf } from './document-rows.ts'
-import { GuardedContent } from './guarded-content.ts'
-import type { BuiltImport } from './import-payload.ts'
+import { GuardedContent, type Taken } from './guarded-content.ts'
+import { type BuiltImport, importedActors } from './import-payload.ts'
 import { openContent } from './open-content.ts'
 import type { ParkedBody, ParkedEntry } from './parked-rows.ts'
 import { Parking } from './parking.ts'
@@ -90,7 +91,12 @@ export class DocumentSet {
     this.#options = options
     this.#rows = new DocumentRows(options.space, options.store)
     this.#ledger = new DocumentLedger(this.#rows, options.store)
-    this.#parking = new Parking({ ...options, ledger: this.#ledger, rows: this.#rows })
+    this.#parking = new Parking({
+      ...options,
+      ledger: this.#ledger,
+      rows: this.#rows,
+      onDisplaced: (core, proven) => this.#displace(core, proven),
+    })
   }
 
   /** Reads the bookkeeping of all documents, and opens those with something to send. */
@@ -157,7 +163,9 @@ export class DocumentSet {
     const held = meta.clonedAt
     const shown = held === undefined ? unjudged : unjudged.filter(row => row.index < held)
     const fitting = held === CLOSED ? [] : locals
-    const { content, refused, tips } = openContent(actor, { judged, unjudged: shown, locals: fitting, tips: meta.tips })
+    const stored = { judged, unjudged: shown, locals: fitting, tips: meta.tips }
+    const { content, refused, tips, isDisplaced: displaced } = openContent(actor, stored)
+    if (displaced) return this.#openDisplaced(content, await this.#rows.locals(document))
     // While content is held back, the log is ahead of what the own changes go on from.
     const tip =
       held === undefined ? tips.get(actor) : latestChange(content.doc, actor, locals[0]?.seq ?? Number.MAX_SAFE_INTEGER)
@@ -369,6 +377,14 @@ export class DocumentSet {
       for (const { entry } of arrived) this.#ledger.forget(document, entry.index)
       await this.#parking.release(await this.#open(document))
     })
+  }
+
+  /** Secrets of epochs came that were not here: what waits for them may open now. @throws SealogError ERR_STORE… */
+  async keysArrived(): Promise<void> {
+    for (const { document, stopped } of [...this.metas()]) {
+      if (![...stopped.values()].some(({ code }) => code === 'ERR_KEY')) continue
+      await this.exclusive(async () => this.#parking.release(await this.#open(document), true))
+    }
   }
 
   /**

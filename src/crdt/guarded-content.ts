@@ -53,6 +53,11 @@ export class GuardedContent {
     return this.#doc
   }
 
+  /** Who edits it. */
+  get actor(): ActorId {
+    return this.#actor
+  }
+
   /**
    * Takes what the guard accepts, and leaves the rest: in one call of Automerge where all is as announced, else entry
    * by entry. The outcome is the same.

@@ -69,6 +69,12 @@ export function buildImport(saved: Uint8Array): BuiltImport {
   return { payload, saved: again, summary, commitment: importCommitment(summary) }
 }
 
+/** The actors, in hex, that have changes in an import that was checked. */
+export function importedActors(saved: Uint8Array): ReadonlySet<string> {
+  const { actors, changes } = readShared(saved)
+  return new Set(Array.from(new Set(changes.actor), index => actors[index] as string))
+}
+
 export interface VerifyImportOptions {
   /** As opened from the entry's body. */
   readonly payload: Uint8Array

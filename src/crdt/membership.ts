@@ -1,23 +1,43 @@
-import { deriveEpoch, type EpochKeys } from '../crypto/epoch.ts'
+import { toBase64Url } from '../bytes.ts'
+import { commitmentsOf, readSecretOf } from '../crypto/commitments.ts'
+import { namesSecretOf } from '../crypto/epoch.ts'
+import { sealGrant } from '../crypto/grant.ts'
 import { ZERO_32 } from '../crypto/hash.ts'
-import { openLabel, sealLabel } from '../crypto/keyring.ts'
+import { sealLabel } from '../crypto/keyring.ts'
 import { publicKeyOf, signSync } from '../crypto/sign.ts'
-import { kemPublicKeyOf, openWrap, verifyOpenedWrap, wrapSecret } from '../crypto/wrap.ts'
+import { kemPublicKeyOf, wrapSecret } from '../crypto/wrap.ts'
 import type { Random } from '../environment.ts'
-import { SealogError } from '../errors.ts'
 import type { MemberId } from '../ids.ts'
 import {
+  type AddDeviceBody,
+  type ApproveBody,
   type DeviceKeys,
-  decodeControlBody,
-  encodeControlBody,
+  type GenesisBody,
+  type GrantBody,
+  type History,
+  type InviteBody,
+  type InviteKind,
+  type JoinBody,
+  type Policy,
   possessionInput,
   type RelayIdentity,
   type Role,
 } from '../verify/control.ts'
+import type { DeviceRecord } from '../verify/control-state.ts'
+import type { SpaceKeys } from './epoch-secrets.ts'
+import type { NameKind } from './names.ts'
 import type { DeviceSecrets } from './secrets.ts'
 
 /** Bodies up to this length may be written in a new space, in bytes. */
 const MAX_BODY_LENGTH: number = 16 * 1024 * 1024
+
+export const DEFAULT_POLICY: Policy = {
+  contentRules: 1,
+  maxBodyLength: MAX_BODY_LENGTH,
+  attestations: 1,
+  rotateEntries: 0,
+  rotateDays: 0,
+}
 
 export interface Names {
   readonly space: string
@@ -25,15 +45,27 @@ export interface Names {
   readonly device: string
 }
 
+/** What every control body is made with. */
+export interface Writing {
+  /** 32 bytes. */
+  readonly space: Uint8Array
+  /** The own clock: Unix time in milliseconds. */
+  readonly time: number
+  readonly random: Random
+  /** The epoch in force. */
+  readonly epoch: number
+  readonly keys: SpaceKeys
+}
+
 export function newDevice(random: Random): DeviceSecrets {
   return { signing: random(32), kem: random(32) }
 }
 
-/** The public half of a device, with its proof of possession for this space. */
-function deviceKeysOf(secrets: DeviceSecrets, space: Uint8Array): DeviceKeys {
+/** The public half of a device, with its proof of possession for this member of this space. */
+export function deviceKeysOf(secrets: DeviceSecrets, space: Uint8Array, member: MemberId): DeviceKeys {
   const signing = publicKeyOf(secrets.signing)
   const kem = kemPublicKeyOf(secrets.kem)
-  return { signing, kem, possession: signSync(secrets.signing, possessionInput(space, signing, kem)) }
+  return { signing, kem, possession: signSync(secrets.signing, possessionInput(space, member, signing, kem)) }
 }
 
 export function genesisBody(options: {
@@ -42,104 +74,133 @@ export function genesisBody(options: {
   readonly member: MemberId
   readonly epochSecret: Uint8Array
   readonly names: Names
+  readonly policy: Policy
+  readonly time: number
   readonly random: Random
-}): Uint8Array {
-  const { relay, device, member, epochSecret, names, random } = options
-  const epoch = deriveEpoch(epochSecret)
-  const keys = deviceKeysOf(device, ZERO_32)
-  return encodeControlBody({
+}): GenesisBody {
+  const { relay, device, member, epochSecret, names, policy, time, random } = options
+  const keys = deviceKeysOf(device, ZERO_32, member)
+  const secret = namesSecretOf(readSecretOf(epochSecret))
+  const label = (context: NameKind, text: string): Uint8Array => sealLabel({ secret, context, text, random })
+  return {
     type: 'genesis',
+    time,
     relay,
     device: keys,
     member,
-    epoch: { commit: epoch.commit, readCommit: epoch.readCommit },
+    epoch: commitmentsOf(epochSecret),
     wrap: wrapSecret({
-      epochSecret,
+      secret: epochSecret,
       space: ZERO_32,
       epoch: 0,
       device: undefined,
       payloadKind: 0,
       kemPublicKey: keys.kem,
     }),
-    policy: { contentRules: 1, maxBodyLength: MAX_BODY_LENGTH, attestations: 1 },
-    spaceName: label(epoch, 'space', names.space, random),
-    memberName: label(epoch, 'member', names.member, random),
-    deviceName: label(epoch, 'device', names.device, random),
-  })
+    policy,
+    spaceName: label('space', names.space),
+    memberName: label('member', names.member),
+    deviceName: label('device', names.device),
+  }
 }
 
-export function inviteBody(options: {
-  readonly space: Uint8Array
+export interface Inviting {
+  readonly kind: InviteKind
   readonly provisional: DeviceSecrets
+  /** Approved only, 32 bytes. */
+  readonly nameKey: Uint8Array
   readonly member: MemberId
   readonly role: Role
+  readonly history: History
+  /** Unix time in milliseconds. */
   readonly expires: number
-  readonly epoch: number
-  readonly epochSecret: Uint8Array
-}): Uint8Array {
-  const { space, provisional, member, role, expires, epoch, epochSecret } = options
-  const device = deviceKeysOf(provisional, space)
-  return encodeControlBody({
+}
+
+/** @throws SealogError ERR_KEY where this replica does not have what it would give away */
+export function inviteBody(writing: Writing, inviting: Inviting): InviteBody {
+  const { kind, provisional, nameKey, member, role, history, expires } = inviting
+  const device = deviceKeysOf(provisional, writing.space, member)
+  const isApproved = kind === 'approved'
+  return {
     type: 'invite',
+    time: writing.time,
+    kind,
     device,
     member,
     role,
-    history: 'all',
+    history,
     expires,
-    wrap: wrapSecret({ epochSecret, space, epoch, device: undefined, payloadKind: 0, kemPublicKey: device.kem }),
-  })
+    wrap: kind === 'device' || (!isApproved && history === 'all') ? inlineWrap(writing, device.kem, history) : NONE,
+    nameKey: isApproved ? nameBody(writing, 'invite', toBase64Url(nameKey)) : NONE,
+  }
 }
 
-export function joinBody(options: {
-  readonly space: Uint8Array
-  readonly device: DeviceSecrets
-  readonly epoch: number
-  readonly epochSecret: Uint8Array
-  readonly names: Pick<Names, 'member' | 'device'>
-  readonly random: Random
-}): Uint8Array {
-  const { space, device, epoch, epochSecret, names, random } = options
-  const keys = deviceKeysOf(device, space)
-  const secrets = deriveEpoch(epochSecret)
-  return encodeControlBody({
+/** @param nameKey under which an approved invite has the names sealed; undefined: that of the epoch */
+export function joinBody(
+  writing: Pick<Writing, 'space' | 'time' | 'random'>,
+  device: DeviceKeys,
+  names: Pick<Names, 'member' | 'device'>,
+  secret: Uint8Array,
+): JoinBody {
+  const { time, random } = writing
+  return {
     type: 'join',
-    device: keys,
-    wrap: wrapSecret({ epochSecret, space, epoch, device: undefined, payloadKind: 0, kemPublicKey: keys.kem }),
-    memberName: label(secrets, 'member', names.member, random),
-    deviceName: label(secrets, 'device', names.device, random),
-  })
-}
-
-/**
- * Opens the wrap of an invite. Whether its secret is the one that the log commits to shows when the log is here.
- * @returns `S_0`, 32 bytes
- * @throws SealogError ERR_INVITE
- */
-export function openInvite(body: Uint8Array, space: Uint8Array, provisional: DeviceSecrets): Uint8Array {
-  const context = { space, epoch: 0, device: undefined, seed: provisional.kem }
-  try {
-    const invite = decodeControlBody(body)
-    if (invite.type !== 'invite') throw new SealogError('ERR_UNEXPECTED', `an entry of type ${invite.type}`)
-    const epochSecret = openWrap({ ...context, payloadKind: 0, wrap: invite.wrap })
-    verifyOpenedWrap({ ...context, epochSecret, wrap: invite.wrap })
-    return epochSecret
-  } catch (cause) {
-    if (cause instanceof SealogError && cause.code === 'ERR_UPGRADE') throw cause
-    throw new SealogError('ERR_INVITE', 'the invite does not hold a key for its link', { cause })
+    time,
+    device,
+    memberName: sealLabel({ secret, context: 'member', text: names.member, random }),
+    deviceName: sealLabel({ secret, context: 'device', text: names.device, random }),
   }
 }
 
-/** The plain text of a name in the state; empty where there is none, or where it was not sealed as it should be. */
-export function openName(readSecret: Uint8Array, context: 'space' | 'member' | 'device', sealed: Uint8Array): string {
-  if (sealed.length === 0) return ''
-  try {
-    return openLabel({ readSecret, context, sealed })
-  } catch (error) {
-    if (error instanceof SealogError) return ''
-    throw error
+/** @throws SealogError ERR_KEY where this replica does not have what it would give away */
+export function approveBody(
+  writing: Writing,
+  request: DeviceRecord,
+  history: History,
+  names: Pick<Names, 'member' | 'device'>,
+): ApproveBody {
+  return {
+    type: 'approve',
+    time: writing.time,
+    request: request.number,
+    wrap: history === 'all' ? inlineWrap(writing, request.kem, history) : NONE,
+    memberName: nameBody(writing, 'member', names.member),
+    deviceName: nameBody(writing, 'device', names.device),
   }
 }
 
-function label(epoch: EpochKeys, context: 'space' | 'member' | 'device', text: string, random: Random): Uint8Array {
-  return sealLabel({ readSecret: epoch.readSecret, context, text, random })
+/** @throws SealogError ERR_KEY where this replica does not have what it would give away */
+export function addDeviceBody(writing: Writing, device: DeviceKeys, history: History, name: string): AddDeviceBody {
+  return {
+    type: 'add-device',
+    time: writing.time,
+    device,
+    wrap: inlineWrap(writing, device.kem, history),
+    deviceName: nameBody(writing, 'device', name),
+  }
+}
+
+/** Read secrets that fit into one grant. */
+export const MAX_GRANTED = 1024
+
+/** Read secrets of the epochs `from …` up to where the device can read already. @throws SealogError ERR_KEY */
+export function grantBody(writing: Writing, device: DeviceRecord, from: number): GrantBody {
+  const { space, time, random, keys } = writing
+  const secrets = Array.from({ length: device.readsFrom - from }, (_, i) => keys.readSecret(from + i))
+  const sealed = sealGrant({ space, device: device.number, from, kemPublicKey: device.kem, secrets, random })
+  return { type: 'grant', time, device: device.number, from, sealed }
+}
+
+/** Sealed under the names secret of the epoch in force. */
+export function nameBody({ keys, epoch, random }: Writing, context: NameKind, text: string): Uint8Array {
+  return sealLabel({ secret: keys.namesSecret(epoch), context, text, random })
+}
+
+const NONE: Uint8Array = new Uint8Array(0)
+
+/** In the entry that admits a device its number is not known yet; its KEM key, never admitted twice, names it. */
+function inlineWrap({ space, epoch, keys }: Writing, kemPublicKey: Uint8Array, history: History): Uint8Array {
+  const payloadKind = history === 'all' ? 0 : 1
+  const secret = payloadKind === 0 ? keys.secret(epoch) : keys.readSecret(epoch)
+  return wrapSecret({ secret, space, epoch, device: undefined, payloadKind, kemPublicKey })
 }

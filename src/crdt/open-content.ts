@@ -1,6 +1,7 @@
 import { SealogError } from '../errors.ts'
 import type { ActorId } from '../ids.ts'
 import { loadRows, localRow } from './content.ts'
+import { isDisplaced } from './displacement.ts'
 import { GuardedContent, type RefusedRow } from './guarded-content.ts'
 import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
 
@@ -22,6 +23,8 @@ export interface OpenedContent {
   readonly refused: readonly RefusedRow[]
   /** Latest change of each actor in what is. */
   readonly tips: ReadonlyMap<ActorId, ChangeTip>
+  /** The own actor occurs in the import: its changes are not in `content`, and go on under another. */
+  readonly isDisplaced: boolean
 }
 
 /**
@@ -31,11 +34,10 @@ export interface OpenedContent {
  */
 export function openContent(actor: ActorId, { judged, unjudged, locals, tips }: StoredContent): OpenedContent {
   const own = locals.map(change => localRow(actor, change))
-  if (unjudged.length === 0) {
-    return { content: new GuardedContent(actor, loadRows(actor, [...judged, ...own])), refused: [], tips }
-  }
   const content = new GuardedContent(actor, loadRows(actor, judged))
-  const taken = content.take(unjudged, tips)
+  const taken = unjudged.length === 0 ? { refused: [], tips } : content.take(unjudged, tips)
+  const { refused, tips: reached } = taken
+  if (isDisplaced(content, reached)) return { content, refused, tips: reached, isDisplaced: true }
   if (content.trust(own) === undefined) throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not load')
-  return { content, refused: taken.refused, tips: taken.tips }
+  return { content, refused, tips: reached, isDisplaced: false }
 }

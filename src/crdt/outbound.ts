@@ -6,7 +6,7 @@ import { retryDelay } from '../relay/client.ts'
 import { decodeHeader } from '../verify/entry.ts'
 import type { VerifiedEntry } from '../verify/log.ts'
 import type { DocumentSet } from './document-set.ts'
-import { type ControlRequest, hasPending, type PushPlan, planPush } from './outbox.ts'
+import { type ControlRequest, hasPending, type PushPlan, planContent, planControl } from './outbox.ts'
 import type { Problems } from './problems.ts'
 import type { SealContext, SealedEntry } from './seal.ts'
 import type { SpaceChannel } from './space-channel.ts'
@@ -46,6 +46,8 @@ export interface OutboundOptions {
   readonly isKnown: (document: DocumentId) => boolean
   /** Seals a snapshot of the document as the log has it; undefined where there is no need. */
   readonly snapshot: (document: DocumentId) => Promise<SealedEntry | undefined>
+  /** May content be sealed now: in an epoch whose keys are sound, and known to nobody who should not read on? */
+  readonly mayWrite: () => boolean
   /** Queues what must come first. */
   readonly prepare: () => Promise<void>
   /** Who seals, on the log as it is now. @throws SealogError where the log admits this device no more */
@@ -86,10 +88,10 @@ export class Outbound {
     return this.#inFlight === undefined && this.#controls.length === 0
   }
 
-  /** Appends a control entry. @returns its index, once proven */
-  control(body: () => Uint8Array, incarnation: Uint8Array): Promise<number> {
+  /** Appends a control entry. @returns its index, once proven; undefined where it was not needed any more */
+  control(prepare: ControlRequest['prepare'], incarnation: Uint8Array, insists = true): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
-      this.#controls.push({ body, incarnation, resolve, reject })
+      this.#controls.push({ prepare, incarnation, insists, resolve, reject })
       this.push()
     })
   }
@@ -139,24 +141,25 @@ export class Outbound {
     this.#isPumping = false
   }
 
+  /** Nothing that waits will ever be sent. */
+  abandon(reason: SealogError): void {
+    for (const request of this.#controls.splice(0)) request.reject(reason)
+  }
+
   close(): void {
     this.#closed = true
     this.#cancelPump?.()
     this.#cancelHeld()
-    const closed = new SealogError('ERR_CLOSED', 'the space was closed')
-    for (const request of this.#controls.splice(0)) request.reject(closed)
+    this.abandon(new SealogError('ERR_CLOSED', 'the space was closed'))
   }
 
   async #pushNext(): Promise<void> {
-    const { channel, documents, isReady, isKnown, prepare, sealContext, onUpdate } = this.#options
+    const { channel, isReady, prepare, onUpdate } = this.#options
     if (!isReady() || this.#inFlight !== undefined) return
     const over = channel.guard()
     await prepare()
-    const planned = await planPush(sealContext(), documents, this.#controls, {
-      isHeld: document => this.#held.has(document) || !isKnown(document),
-      onUnsendable: (document, error) => this.#hold(document, error),
-    })
-    const plan = planned.entries.length > 0 ? planned : await this.#planSnapshot()
+    const [request] = this.#controls
+    const plan = request === undefined ? await this.#planContent() : await this.#planControl(request)
     if (plan.entries.length === 0 || over()) return
     this.#inFlight = { plan, waiting: new Set(plan.entries.map(entry => toHex(entry.hash))) }
     onUpdate()
@@ -166,6 +169,31 @@ export class Outbound {
       .catch(error => {
         if (!over()) channel.fault(asSealogError(error, 'ERR_OFFLINE', 'push failed'))
       })
+  }
+
+  /** What cannot be made, or is not needed any more, makes room for what comes next. */
+  async #planControl(request: ControlRequest): Promise<PushPlan> {
+    try {
+      const plan = await planControl(this.#options.sealContext(), request)
+      if (plan.entries.length > 0) return plan
+      request.resolve(undefined)
+    } catch (error) {
+      request.reject(error)
+    }
+    this.#controls.splice(this.#controls.indexOf(request), 1)
+    this.#options.onUpdate()
+    this.push()
+    return { entries: [], control: request }
+  }
+
+  async #planContent(): Promise<PushPlan> {
+    const { documents, isKnown, mayWrite, sealContext } = this.#options
+    if (!mayWrite()) return { entries: [], control: undefined }
+    const plan = await planContent(sealContext(), documents, {
+      isHeld: document => this.#held.has(document) || !isKnown(document),
+      onUnsendable: (document, error) => this.#hold(document, error),
+    })
+    return plan.entries.length > 0 ? plan : this.#planSnapshot()
   }
 
   async #planSnapshot(): Promise<PushPlan> {
@@ -223,7 +251,7 @@ export class Outbound {
     if (isItsOwnFault) this.#hold(document, error)
     else if (!isStale) problems.add('push', { code: error.code, message: error.message, since: environment.now() })
     const { control } = push.plan
-    if (control !== undefined && position === 0 && !error.retryable) {
+    if (control !== undefined && position === 0 && !(error.retryable && control.insists)) {
       const at = this.#controls.indexOf(control)
       if (at >= 0) this.#controls.splice(at, 1)
       control.reject(error)

@@ -18,21 +18,36 @@ const PUSH_LARGE: number = 32 * 1024 * 1024
 /** Own changes of one document that are packed at a time. */
 const PUSH_CHANGES = 32_768
 
+/** A control entry, ready to be sealed. */
+export interface PreparedControl {
+  /** In clear. */
+  readonly body: Uint8Array
+  /** What it delivers beside the log: all wraps, one after the other. */
+  readonly wraps?: Uint8Array | undefined
+}
+
 /** A control entry that waits for its turn. */
 export interface ControlRequest {
-  /** Its clear body; called anew for each attempt, on the log as it is then. */
-  readonly body: () => Uint8Array
+  /** Called anew for each attempt, on the log as it is then. @returns undefined where there is no need any more */
+  readonly prepare: () => Promise<PreparedControl | undefined>
   readonly incarnation: Uint8Array
+  /** Where it was too late, is it tried again at once? Otherwise whoever wants it looks anew. */
+  readonly insists: boolean
   /** Hash of the body that was sent last, in hex: it tells the entry in the log, also when its acknowledgement was lost. */
   sent?: string
-  readonly resolve: (index: number) => void
+  readonly resolve: (index: number | undefined) => void
   readonly reject: (error: unknown) => void
 }
 
 export interface PushPlan {
-  readonly entries: readonly SealedEntry[]
+  readonly entries: readonly OutgoingSealed[]
   /** The control request that the plan is about, if any. */
   readonly control: ControlRequest | undefined
+}
+
+/** A sealed entry, and what travels with it. */
+export interface OutgoingSealed extends SealedEntry {
+  readonly wraps?: Uint8Array | undefined
 }
 
 /** Documents that have to wait, so that the others need not. */
@@ -42,22 +57,21 @@ export interface PushObstacles {
   onUnsendable(document: DocumentId, error: SealogError): void
 }
 
-/**
- * What goes into the next push: a control entry alone, for later entries may depend on it; else retirements and the
- * stored own changes of all documents, sealed now.
- */
-export async function planPush(
+/** A control entry goes alone, for later entries may depend on it. */
+export async function planControl(context: SealContext, request: ControlRequest): Promise<PushPlan> {
+  const prepared = await request.prepare()
+  if (prepared === undefined) return { entries: [], control: request }
+  request.sent = toHex(sha256(prepared.body))
+  const entry = await sealControl(context, request.incarnation, prepared.body)
+  return { entries: [{ ...entry, wraps: prepared.wraps }], control: request }
+}
+
+/** Retirements and the stored own changes of all documents, sealed now. */
+export async function planContent(
   context: SealContext,
   documents: DocumentSet,
-  controls: readonly ControlRequest[],
   obstacles: PushObstacles,
 ): Promise<PushPlan> {
-  const [request] = controls
-  if (request !== undefined) {
-    const body = request.body()
-    request.sent = toHex(sha256(body))
-    return { entries: [await sealControl(context, request.incarnation, body)], control: request }
-  }
   const entries: SealedEntry[] = []
   let budget = PUSH_BUDGET
   let large = PUSH_LARGE
@@ -86,8 +100,11 @@ export async function planPush(
 
 /** Is there anything of this document that the log does not have yet and that may be sent now? */
 export function hasPending(context: Pick<SealContext, 'view'>, documents: DocumentSet, core: DocumentCore): boolean {
-  if (documents.meta(core.document).clonedAt !== undefined) return !isRetired(context, core)
-  return core.pending().length > 0 || documents.meta(core.document).importing !== undefined
+  const { clonedAt, importer, importing } = documents.meta(core.document)
+  if (clonedAt !== undefined) return !isRetired(context, core)
+  // Whether the own actor may write there depends on the import that the document begins with.
+  if (importer !== undefined) return false
+  return core.pending().length > 0 || importing !== undefined
 }
 
 function isRetired({ view }: Pick<SealContext, 'view'>, core: DocumentCore): boolean {

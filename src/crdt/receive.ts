@@ -1,18 +1,18 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { concat, equalBytes } from '../bytes.ts'
 import { changeTag, openBody } from '../crypto/keyring.ts'
-import { SealogError } from '../errors.ts'
+import { hasCode, SealogError } from '../errors.ts'
 import type { DocumentId } from '../ids.ts'
 import { headerContext } from '../verify/entry.ts'
 import type { VerifiedEntry } from '../verify/log.ts'
 import { knownDocument, type SpaceState } from '../verify/state.ts'
+import type { SpaceKeys } from './epoch-secrets.ts'
 import { verifyImport } from './import-payload.ts'
 import { placeOf } from './parked-rows.ts'
 import { decodeChangesPayload } from './payload.ts'
 import type { FileRow, LocalChange, Stopped } from './rows.ts'
-import type { SpaceKeys } from './secrets.ts'
 
-/** Content and tag key of the document, for entries of this epoch. @throws SealogError ERR_OPEN */
+/** Content and tag key of the document, for entries of this epoch. @throws SealogError ERR_KEY */
 export type KeysOf = (document: DocumentId, epoch: number) => { content: Uint8Array; tag: Uint8Array }
 
 /** The keys of each document go by the epoch in which it was born. */
@@ -55,6 +55,8 @@ export type Received =
   | { readonly outcome: 'imported' }
   /** The actor is parked here. */
   | { readonly outcome: 'stopped'; readonly code: string }
+  /** The same, as nothing can be judged before the import that the document begins with, not even whose entry it is. */
+  | { readonly outcome: 'waiting'; readonly code: string }
   /** To be kept with the entry at which the actor is parked. */
   | { readonly outcome: 'behind' }
   /** Nothing to apply. */
@@ -71,8 +73,10 @@ export function receiveEntry(entry: VerifiedEntry, context: ReceiveContext): Rec
   // A snapshot repeats what others said; it takes its place in the chain, and so does the end of one.
   if ((kind !== 'changes' && kind !== 'import') || context.stopped?.reason === 'refused') return { outcome: 'none' }
   if (context.stopped !== undefined) return { outcome: 'behind' }
-  if (context.awaitsImport) return { outcome: 'stopped', code: 'ERR_DEPENDENCY' }
+  if (context.awaitsImport) return { outcome: 'waiting', code: 'ERR_DEPENDENCY' }
   const { locals, keysOf } = context
+  // Nothing can be said of it yet, not even whether it is an own one.
+  if (!hasKeys(entry, keysOf)) return { outcome: 'stopped', code: 'ERR_KEY' }
   if (locals !== undefined && isOwnImport(entry, context)) return { outcome: 'imported' }
   const opened = openEntry(entry, keysOf)
   if (locals !== undefined) {
@@ -83,12 +87,23 @@ export function receiveEntry(entry: VerifiedEntry, context: ReceiveContext): Rec
   return { outcome: locals === undefined ? 'content' : 'cloned', row: opened.row }
 }
 
+function hasKeys({ header }: VerifiedEntry, keysOf: KeysOf): boolean {
+  try {
+    keysOf(header.document, header.epoch)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'ERR_KEY')) return false
+    throw error
+  }
+}
+
 function isOwnImport({ header }: VerifiedEntry, { importing, keysOf }: ReceiveContext): boolean {
   if (header.kind !== 'import' || importing === undefined) return false
   return equalBytes(changeTag(keysOf(header.document, header.epoch).tag, importing), header.tag)
 }
 
-function knownRow(row: FileRow, locals: readonly LocalChange[]): FileRow | undefined {
+/** The row of an own entry where this replica holds the latest change in it. */
+export function knownRow(row: FileRow, locals: readonly LocalChange[]): FileRow | undefined {
   const { tip } = row
   if (tip === undefined) return undefined
   return locals.some(change => change.seq === tip.seq && equalBytes(change.hash, tip.hash)) ? row : undefined
@@ -144,7 +159,7 @@ function openImport(entry: ReceivedEntry, payload: Uint8Array, keys: { tag: Uint
  * Own changes up to the one that the entry's tag commits to: no relay can make a replica doubt its own entry by
  * withholding the body.
  */
-function acknowledged(entry: ReceivedEntry, locals: readonly LocalChange[], keysOf: KeysOf): FileRow | undefined {
+export function acknowledged(entry: ReceivedEntry, locals: readonly LocalChange[], keysOf: KeysOf): FileRow | undefined {
   const { index, header, actor, body } = entry
   if (body !== undefined || header.kind !== 'changes') return undefined
   const { tag } = keysOf(header.document, header.epoch)

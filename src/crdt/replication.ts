@@ -11,11 +11,12 @@ import { HELD_BACK } from './adoption-plan.ts'
 import { Audit } from './audit.ts'
 import { DocumentFetches } from './document-fetches.ts'
 import type { DocumentSet } from './document-set.ts'
+import type { SpaceKeys } from './epoch-secrets.ts'
+import { historyRows } from './history-rows.ts'
 import type { Problems } from './problems.ts'
 import { recentKeys } from './recent-rows.ts'
 import { spaceKey } from './rows.ts'
-import type { SpaceKeys } from './secrets.ts'
-import { isSkipDue, type SkipLimits, skipAhead } from './skip.ts'
+import { isSkipDue, type SkipLimits, type SkippedAhead, skipAhead } from './skip.ts'
 import type { SpaceChannel } from './space-channel.ts'
 import type { StoreRow } from './store.ts'
 import { encodeTrustRow, type Vouched } from './trust.ts'
@@ -39,8 +40,10 @@ export interface ReplicationOptions {
   readonly note: () => Uint8Array | undefined
   readonly keys: () => SpaceKeys
   readonly self: () => { readonly member: MemberId; readonly device: number | undefined }
-  /** The secrets this replica holds are those that the log of this view commits to. */
-  readonly checkEpochs: (view: LogView) => Promise<void>
+  /** Gets the secrets of the epochs in this view, which these entries led to. */
+  readonly gatherKeys: (view: LogView, entries: readonly VerifiedEntry[]) => Promise<void>
+  /** Is this replica about to be admitted? Then it has no keys when the log arrives: documents come afterwards. */
+  readonly isJoining: boolean
   /** Makes rows durable, and then this view the one that counts. */
   readonly replaceView: (view: LogView, note: Uint8Array, change: RowChange) => Promise<void>
   readonly commit: (change: RowChange) => Promise<void>
@@ -69,6 +72,8 @@ export class Replication {
   readonly #options: ReplicationOptions
   #held: Set<DocumentId> | undefined
   readonly #wanted = new Set<DocumentId>([DIRECTORY_DOCUMENT])
+  /** Documents from before the time that this member may read. */
+  readonly #locked = new Set<DocumentId>()
   readonly #fetches: DocumentFetches
   #vouched: Vouched | undefined
   /** How far the audit had come when that was stored last. */
@@ -81,17 +86,22 @@ export class Replication {
 
   constructor(options: ReplicationOptions) {
     this.#options = options
-    const { held, view, replicate } = options
+    const { held, view, replicate, isJoining } = options
     // A replica that begins with the first entry knows all that there is of these two, which is nothing.
-    const isNew = view().state === undefined && replicate === 'opened'
+    const isNew = view().state === undefined
     this.#held = held === undefined ? undefined : new Set(held)
-    if (isNew) this.#held = new Set([CONTROL_DOCUMENT, DIRECTORY_DOCUMENT])
+    if (isNew && replicate === 'opened') this.#held = new Set([CONTROL_DOCUMENT, DIRECTORY_DOCUMENT])
+    if (isNew && isJoining) this.#held = new Set([CONTROL_DOCUMENT])
     this.#vouched = options.vouched
     this.#storedProgress = options.vouched?.audited.range.size ?? 0
     this.#fetches = new DocumentFetches({
       ...options,
       adopt: (document, state, adoption) => this.#adopt(document, state, adoption),
       onLacking: document => this.refetch(document),
+      onLocked: document => {
+        this.#locked.add(document)
+        options.onUpdate()
+      },
       onFree: () => this.resume(),
     })
   }
@@ -116,7 +126,21 @@ export class Replication {
    */
   get isComplete(): boolean {
     if (this.#held === undefined) return true
-    return this.#missing().length === 0 && (this.#options.replicate === 'opened' || this.#vouched !== undefined)
+    // Its key comes to every member, with the next epoch at the latest.
+    if (this.#locked.has(DIRECTORY_DOCUMENT)) return false
+    const isPartial = this.#options.replicate === 'opened' || this.#vouched !== undefined || this.#locked.size > 0
+    return this.#missing().length === 0 && isPartial
+  }
+
+  /** Is it known that this member may not read the document? */
+  isLocked(document: DocumentId): boolean {
+    return this.#locked.has(document)
+  }
+
+  /** Secrets of epochs came that were not here: what was locked may not be any more. */
+  keysArrived(): void {
+    this.#locked.clear()
+    this.fetchMissing()
   }
 
   isKnown(document: DocumentId): boolean {
@@ -192,13 +216,13 @@ export class Replication {
         this.#skipFailed = true
         return false
       }
-      await this.#options.checkEpochs(skipped.view)
+      await this.#options.gatherKeys(skipped.view, skipped.entries)
       const note = this.#options.note()
       const vouched = vouchedFor(view, note, skipped.view, skipped.note, skipped.by)
       const isKept = await this.#options.documents.exclusive(async () => {
         // A head may have come in since, which the log that is skipped to has to lead to as well.
         if (this.#options.view() !== view) return false
-        await this.#keepSkipped(skipped.view, skipped.note, vouched)
+        await this.#keepSkipped(skipped, vouched)
         return true
       })
       if (!isKept) return true
@@ -215,11 +239,13 @@ export class Replication {
     }
   }
 
-  async #keepSkipped(view: LogView, note: Uint8Array, vouched: Vouched): Promise<void> {
+  async #keepSkipped({ view, note, entries }: SkippedAhead, vouched: Vouched): Promise<void> {
+    const before = this.#options.view().state?.control
     const held = new Set([CONTROL_DOCUMENT])
     const control = view.state && findDocument(view.state, CONTROL_DOCUMENT)
     const puts: StoreRow[] = [
-      ...replacedViewRows(view, note, held),
+      ...replacedViewRows(view, note, held, before),
+      ...historyRows(view.space, entries, before?.count ?? 0),
       ...(control === undefined ? [] : documentRows(view.space, control)),
       [spaceKey(view.space, 'trust'), encodeTrustRow(vouched)],
     ]
@@ -266,7 +292,8 @@ export class Replication {
     const target = note()
     const isDue = replicate === 'all' && this.#held !== undefined && this.#missing().length === 0
     if (!isDue || head === undefined || target === undefined || state === undefined) return undefined
-    if (!isCurrent(view()) || isWhole(state)) return undefined
+    // What is locked never comes: a survey finds nothing more than the first one did.
+    if (!isCurrent(view()) || isWhole(state) || this.#locked.size > 0) return undefined
     const { size, root } = head
     const audited = emptyView(space, relay, [{ size, root, note: target }])
     return { target: { size, note: target }, by: 'inviter', audited, note: undefined }
@@ -316,7 +343,7 @@ export class Replication {
   // -- Documents --------------------------------------------------------------------------------------------------
 
   #missing(): readonly DocumentId[] {
-    return [...this.#wanted].filter(document => !this.isKnown(document))
+    return [...this.#wanted].filter(document => !this.isKnown(document) && !this.#locked.has(document))
   }
 
   /** Asks for what is wanted and not here; a few at a time. */
@@ -340,7 +367,7 @@ export class Replication {
     const record = findDocument(state, document)
     const plan = adoption && (await documents.adopting(adoption))
     const puts = [
-      ...replacedViewRows(next, note(), held),
+      ...replacedViewRows(next, note(), held, view.state?.control),
       ...(record === undefined ? [] : documentRows(view.space, record)),
       ...(plan?.puts ?? []),
     ]

@@ -28,7 +28,10 @@ import type { ReplicaStore } from './store.ts'
  *     space/<id>/trust                   what was skipped and has yet to be audited, see trust-row.ts
  *     space/<id>/confirmed               which other member has seen how much of the log
  *     space/<id>/evidence                by which the relay convicted itself
+ *     space/<id>/history/<n>             every control entry, see history-rows.ts
  *     space/<id>/recent/<n>              the last entries, verbatim, for a relay that lost them
+ *     space/<id>/control/<name>          the control state, see control-state.ts
+ *     space/<id>/audit/<n>               deliveries of keys to be audited, see delivery-audits.ts
  *     space/<id>/secrets                 keys, see secrets.ts
  *     space/<id>/outbox                  a control entry on its way, see secrets.ts
  *     space/<id>/state/<doc>             document record
@@ -65,6 +68,16 @@ export function documentKey(space: SpaceId, row: DocumentRow, document: Document
 
 export function rowPrefix(space: SpaceId, row: DocumentRow): Uint8Array {
   return toUtf8(`space/${space}/${row}/`)
+}
+
+/** One of the rows of the control state, by its name there; without one, the prefix of all. */
+export function controlKey(space: SpaceId, name = ''): Uint8Array {
+  return toUtf8(`space/${space}/control/${name}`)
+}
+
+/** A delivery that is to be audited, by the place of its entry; without one, the prefix of all. */
+export function auditKey(space: SpaceId, index?: number): Uint8Array {
+  return toUtf8(`space/${space}/audit/${index === undefined ? '' : ordinal(index)}`)
 }
 
 /** Fixed width, so that the order of keys is the order of numbers. */

@@ -15,8 +15,8 @@ import {
 } from '../verify/entry.ts'
 import type { LogView } from '../verify/log.ts'
 import { type ActorRecord, findActor, findDocument } from '../verify/state.ts'
+import type { SpaceKeys } from './epoch-secrets.ts'
 import type { BuiltPayload } from './payload.ts'
-import type { SpaceKeys } from './secrets.ts'
 
 /** An entry ready to be pushed. */
 export interface SealedEntry extends SignedEntry {

@@ -6,15 +6,14 @@ import {
   asText,
   asTuple,
   asUint,
+  type Cbor,
   decodeCbor,
   encodeCbor,
   optional,
 } from '../codec.ts'
-import { deriveEpoch, type EpochKeys } from '../crypto/epoch.ts'
-import { documentKey, tagKey } from '../crypto/keyring.ts'
-import { SealogError } from '../errors.ts'
-import { type DocumentId, idBytes, type MemberId, memberIdOf } from '../ids.ts'
+import { idBytes, type MemberId, memberIdOf } from '../ids.ts'
 import type { SignedEntry } from '../verify/entry.ts'
+import type { EpochSecret } from './epoch-secrets.ts'
 import { readRow } from './rows.ts'
 
 /** The two private keys of one device in one space, as seeds of 32 bytes. */
@@ -27,11 +26,13 @@ export interface DeviceSecrets {
 export type Admission =
   | { readonly type: 'genesis'; readonly entry: SignedEntry }
   | {
-      readonly type: 'join'
+      /** By a device that another one admitted for this purpose: `join` of an invite, or `add-device` after a recovery. */
+      readonly type: 'join' | 'recovery'
+      /** The keys of that device. */
       readonly provisional: DeviceSecrets
-      /** Where the invite stands in the log. */
-      readonly index: number
-      /** The clear body of the join, once it was prepared. */
+      /** Of an approved invite: the key under which the names are sealed for whoever approves, 32 bytes. */
+      readonly nameKey: Uint8Array | undefined
+      /** The clear body of the own entry, once it was prepared. */
       readonly body: Uint8Array | undefined
     }
 
@@ -42,13 +43,15 @@ export interface SpaceSecrets {
   readonly device: DeviceSecrets
   /** 8 bytes: this replica's chain of control entries. */
   readonly incarnation: Uint8Array
-  /** `S_e` of each epoch, 32 bytes; empty before the wrap of an invite was opened. */
-  readonly epochs: readonly Uint8Array[]
+  /** What is known of the secrets of each epoch. */
+  readonly epochs: ReadonlyMap<number, EpochSecret>
   /** Names as plain text, to be sealed when the join is written. */
   readonly memberName: string
   readonly deviceName: string
   readonly admission: Admission | undefined
 }
+
+const KINDS = ['all', 'read', 'names'] as const satisfies readonly EpochSecret['kind'][]
 
 export function encodeSecrets(secrets: SpaceSecrets): Uint8Array {
   const { admission } = secrets
@@ -58,18 +61,19 @@ export function encodeSecrets(secrets: SpaceSecrets): Uint8Array {
     secrets.device.signing,
     secrets.device.kem,
     secrets.incarnation,
-    secrets.epochs,
+    [...secrets.epochs].map(([epoch, { kind, secret }]) => [epoch, KINDS.indexOf(kind), secret]),
     secrets.memberName,
     secrets.deviceName,
     admission?.type === 'genesis' ? [admission.entry.header, admission.entry.signature, admission.entry.body] : [],
-    admission?.type === 'join'
-      ? [
+    admission === undefined || admission.type === 'genesis'
+      ? []
+      : [
+          admission.type === 'join' ? 0 : 1,
           admission.provisional.signing,
           admission.provisional.kem,
-          admission.index,
+          optional(admission.nameKey, key => key),
           optional(admission.body, body => body),
-        ]
-      : [],
+        ],
   ])
 }
 
@@ -82,76 +86,38 @@ export function decodeSecrets(bytes: Uint8Array): SpaceSecrets {
       member: memberIdOf(asBytes(fields[1], 16, 'member')),
       device: { signing: asBytes(fields[2], 32, 'signing seed'), kem: asBytes(fields[3], 32, 'KEM seed') },
       incarnation: asBytes(fields[4], 8, 'incarnation'),
-      epochs: asArray(fields[5], 100_000, 'epochs').map(secret => asBytes(secret, 32, 'epoch secret')),
+      epochs: new Map(asArray(fields[5], 100_000, 'epochs').map(asEpochSecret)),
       memberName: asText(fields[6], 256, 'member name'),
       deviceName: asText(fields[7], 256, 'device name'),
-      admission: asAdmission(fields[8], fields[9]),
+      admission: asGenesis(fields[8]) ?? asJoin(fields[9]),
     }
   })
 }
 
-type Item = Parameters<typeof asArray>[0]
-
-function asAdmission(genesis: Item, join: Item): Admission | undefined {
-  if (asArray(genesis, 3, 'genesis').length > 0) {
-    const parts = asTuple(genesis, 3, 'genesis')
-    const entry = {
-      header: asBytesUpTo(parts[0], 1024, 'header'),
-      signature: asBytes(parts[1], 64, 'signature'),
-      body: asBytesUpTo(parts[2], 64 * 1024, 'body'),
-    }
-    return { type: 'genesis', entry }
-  }
-  if (asArray(join, 4, 'join').length > 0) {
-    const parts = asTuple(join, 4, 'join')
-    const provisional = { signing: asBytes(parts[0], 32, 'signing seed'), kem: asBytes(parts[1], 32, 'KEM seed') }
-    const body = asOptional(parts[3], 'body', (item, what) => asBytesUpTo(item, 64 * 1024, what))
-    return { type: 'join', provisional, index: asUint(parts[2], 'index'), body }
-  }
-  return undefined
+function asEpochSecret(item: Cbor): [number, EpochSecret] {
+  const fields = asTuple(item, 3, 'epoch secret')
+  const kind = KINDS[asUint(fields[1], 'kind of secret', KINDS.length - 1)] as EpochSecret['kind']
+  return [asUint(fields[0], 'epoch'), { kind, secret: asBytes(fields[2], 32, 'epoch secret') }]
 }
 
-/** The keys of a space, derived once from its epoch secrets. */
-export class SpaceKeys {
-  readonly #epochs: readonly EpochKeys[]
-  readonly #cache = new Map<string, { readonly content: Uint8Array; readonly tag: Uint8Array }>()
-
-  constructor(epochs: readonly Uint8Array[]) {
-    this.#epochs = epochs.map(secret => deriveEpoch(secret))
+function asGenesis(item: Cbor | undefined): Admission | undefined {
+  if (asArray(item, 3, 'genesis').length === 0) return undefined
+  const parts = asTuple(item, 3, 'genesis')
+  const entry = {
+    header: asBytesUpTo(parts[0], 1024, 'header'),
+    signature: asBytes(parts[1], 64, 'signature'),
+    body: asBytesUpTo(parts[2], 64 * 1024, 'body'),
   }
+  return { type: 'genesis', entry }
+}
 
-  get latestEpoch(): number {
-    return this.#epochs.length - 1
-  }
-
-  /** `S_e`, 32 bytes. @throws SealogError ERR_OPEN for an epoch whose secret this replica does not have */
-  secret(epoch: number): Uint8Array {
-    return this.#derived(epoch).secret
-  }
-
-  /** `R_e`, 32 bytes. @throws SealogError ERR_OPEN for an epoch whose secret this replica does not have */
-  readSecret(epoch: number): Uint8Array {
-    return this.#derived(epoch).readSecret
-  }
-
-  #derived(epoch: number): EpochKeys {
-    const derived = this.#epochs[epoch]
-    if (derived === undefined) throw new SealogError('ERR_OPEN', `no key for epoch ${epoch}`)
-    return derived
-  }
-
-  /** Content and tag key of a document born in epoch `birth`, for an entry of `epoch`. */
-  forDocument(document: DocumentId, birth: number, epoch: number): { content: Uint8Array; tag: Uint8Array } {
-    const cached = this.#cache.get(`${document}/${epoch}`)
-    if (cached !== undefined) return cached
-    const context = {
-      readSecret: this.readSecret(epoch),
-      birthReadSecret: this.readSecret(birth),
-      document: idBytes(document),
-    }
-    const keys = { content: documentKey(context), tag: tagKey(context) }
-    if (this.#cache.size >= 4096) this.#cache.clear()
-    this.#cache.set(`${document}/${epoch}`, keys)
-    return keys
+function asJoin(item: Cbor | undefined): Admission | undefined {
+  if (asArray(item, 5, 'join').length === 0) return undefined
+  const parts = asTuple(item, 5, 'join')
+  return {
+    type: asUint(parts[0], 'kind of admission', 1) === 0 ? 'join' : 'recovery',
+    provisional: { signing: asBytes(parts[1], 32, 'signing seed'), kem: asBytes(parts[2], 32, 'KEM seed') },
+    nameKey: asOptional(parts[3], 'name key', (key, what) => asBytes(key, 32, what)),
+    body: asOptional(parts[4], 'body', (body, what) => asBytesUpTo(body, 64 * 1024, what)),
   }
 }

@@ -90,13 +90,12 @@ function coveredBy(
  * anything. Under any other tag whoever checks this snapshot would take it for a wrong one, and its author for a liar.
  */
 function isTagOfNothing(
-  { tag, epoch }: ActorRecord,
-  { birthEpoch, importTag }: DocumentRecord,
+  { tag, tagEpoch }: ActorRecord,
+  { importTag }: DocumentRecord,
   tagOfNothing: (epoch: number) => Uint8Array,
 ): boolean {
   if (importTag !== undefined && equalBytes(tag, importTag)) return true
-  for (let made = epoch; made >= birthEpoch; made--) if (equalBytes(tag, tagOfNothing(made))) return true
-  return false
+  return equalBytes(tag, tagOfNothing(tagEpoch))
 }
 
 /** What the document began with: the changes of all who are not covered. */

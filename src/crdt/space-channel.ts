@@ -1,11 +1,22 @@
 import { concat } from '../bytes.ts'
+import { sha256 } from '../crypto/hash.ts'
 import type { SigningKey } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, type ErrorCode, hasCode, SealogError } from '../errors.ts'
 import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
 import { authenticationInput } from '../relay/authentication.ts'
 import { type RelayClient, retryDelay, type Session } from '../relay/client.ts'
-import type { BodyPart, PushEntry, Received, Records, Reject, ReplicaMessage, Sync } from '../relay/messages.ts'
+import type {
+  BodyPart,
+  Keys,
+  PushEntry,
+  Received,
+  Records,
+  Reject,
+  ReplicaMessage,
+  SpaceAnswer,
+  Sync,
+} from '../relay/messages.ts'
 import { decodeHeader, INLINE_BODY_LENGTH, MAX_BODY_LENGTH } from '../verify/entry.ts'
 import { type Batch, type BatchEntry, type PinnedRelay, sameRelay } from '../verify/log.ts'
 import type { LogRecord } from '../verify/records.ts'
@@ -35,6 +46,11 @@ export interface Opening {
   readonly genesis: PushEntry | undefined
   /** Documents that a sparse replica wants the bodies of; undefined for a full one. */
   readonly wants: readonly DocumentId[] | undefined
+}
+
+/** An entry to be pushed, with all wraps that it delivers, one after the other. */
+export interface OutgoingEntry extends Omit<PushEntry, 'wraps'> {
+  readonly wraps?: Uint8Array | undefined
 }
 
 /** All parts of an answer in `records`, put together. */
@@ -102,7 +118,10 @@ export class SpaceChannel {
   #queue: Promise<void> = Promise.resolve()
   #cancelRetry: () => void = () => {}
   #cancelHeartbeat: () => void = () => {}
-  readonly #requests = new Map<number, { resolve(m: BodyPart | Received): void; reject(error: SealogError): void }>()
+  readonly #requests = new Map<
+    number,
+    { resolve(m: BodyPart | Received | Keys): void; reject(error: SealogError): void }
+  >()
   readonly #answers = new Map<number, Collecting>()
   readonly #reads = new Map<number, { resolve(batch: Batch): void; reject(error: SealogError): void }>()
   readonly #barriers = new Map<number, { resolve(): void; reject(error: SealogError): void }>()
@@ -225,20 +244,25 @@ export class SpaceChannel {
    * Sends entries, large bodies ahead of them. That they were accepted shows in the log.
    * @param onRefused called after everything accepted before has been applied
    */
-  async push(entries: readonly PushEntry[], onRefused: (error: SealogError, position: number) => void): Promise<void> {
+  async push(
+    entries: readonly OutgoingEntry[],
+    onRefused: (error: SealogError, position: number) => void,
+  ): Promise<void> {
     const over = this.guard()
-    for (const { header, body } of entries) {
+    for (const { header, body, wraps } of entries) {
       if (body !== undefined && body.length > INLINE_BODY_LENGTH)
         await this.#putBody(decodeHeader(header).bodyHash, body)
+      if (wraps !== undefined) await this.#putBody(sha256(wraps), wraps)
     }
     if (over()) return
     const ref = this.#options.client.nextRef()
     this.#pushes.clear()
     this.#pushes.set(ref, onRefused)
-    const inline = entries.map(({ header, signature, body }) => ({
+    const inline = entries.map(({ header, signature, body, wraps }) => ({
       header,
       signature,
       body: body !== undefined && body.length <= INLINE_BODY_LENGTH ? body : undefined,
+      wraps: wraps && sha256(wraps),
     }))
     this.#send({ type: 'push', ref, space: this.#options.space, entries: inline })
   }
@@ -249,6 +273,13 @@ export class SpaceChannel {
       const bytes = body.subarray(offset, offset + INLINE_BODY_LENGTH)
       await this.#request(ref => ({ type: 'put-body', ref, space, hash, length: body.length, offset, bytes }))
     }
+  }
+
+  /** The wraps of this device in epochs `from … to`; unverified. @throws SealogError what the relay answers */
+  async keys(from: number, to: number): Promise<Keys> {
+    const answer = await this.#request(ref => ({ type: 'get-keys', ref, space: this.#options.space, from, to }))
+    if (answer.type !== 'keys') throw new SealogError('ERR_UNEXPECTED', 'no keys in the answer')
+    return answer
   }
 
   /** The start of an entry's body, at most `INLINE_BODY_LENGTH` bytes; unverified. */
@@ -358,7 +389,7 @@ export class SpaceChannel {
     await this.#request(ref => ({ type: 'restore', ref, space: this.#options.space, note, from, entries, more }))
   }
 
-  #request(message: (ref: number) => ReplicaMessage): Promise<BodyPart | Received> {
+  #request(message: (ref: number) => ReplicaMessage): Promise<BodyPart | Received | Keys> {
     return new Promise((resolve, reject) => {
       const ref = this.#options.client.nextRef()
       this.#requests.set(ref, { resolve, reject })
@@ -372,11 +403,12 @@ export class SpaceChannel {
 
   // -- Answers ----------------------------------------------------------------------------------------------------
 
-  #onMessage(message: Sync | Reject | BodyPart | Received | Records): void {
+  #onMessage(message: SpaceAnswer): void {
     if (this.#live && message.type !== 'reject') this.#armHeartbeat()
     switch (message.type) {
       case 'body-part':
       case 'received':
+      case 'keys':
         this.#requests.get(message.ref)?.resolve(message)
         this.#requests.delete(message.ref)
         return
@@ -434,8 +466,13 @@ export class SpaceChannel {
     } else if (reject.ref === this.#genesisRef) {
       // The genesis may have arrived before, its acknowledgement not: then the log will show it.
       if (error.code !== 'ERR_SPACE_EXISTS') this.fault(error)
-    } else if (reject.ref === this.#openRef) {
+    } else if (reject.ref === this.#openRef && error.code !== 'ERR_REMOVED') {
       if (!this.#options.onOpenRefused(error)) this.fault(error)
+    } else if (error.code === 'ERR_REMOVED') {
+      // What led to it came before, and is looked at first.
+      this.enqueue(async () => {
+        if (!this.#options.onOpenRefused(error)) this.fault(error)
+      })
     } else if (reject.ref === 0 && this.#live) this.fault(error)
   }
 
@@ -508,6 +545,7 @@ const RELAY_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_RELAY_BEHIND',
   'ERR_RELAY_IDENTITY',
   'ERR_RELAY_STORAGE',
+  'ERR_REMOVED',
   'ERR_SIGNATURE',
   'ERR_SPACE_EXISTS',
   'ERR_STALE_CHAIN',

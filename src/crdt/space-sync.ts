@@ -1,15 +1,21 @@
-import { toHex } from '../bytes.ts'
-import { assertCommits } from '../crypto/epoch.ts'
 import type { SignatureVerifier, SigningKey } from '../crypto/sign.ts'
 import { nobleSigningKey } from '../crypto/sign-backend.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, hasCode, SealogError } from '../errors.ts'
-import type { DocumentId, MemberId, SpaceId } from '../ids.ts'
+import { type DocumentId, idBytes, type MemberId, type SpaceId } from '../ids.ts'
 import type { RelayClient } from '../relay/client.ts'
 import type { Sync } from '../relay/messages.ts'
 import { assertChecks } from '../verify/check.ts'
 import { encodeNote, originOf, parseNote, relaySignature } from '../verify/checkpoint.ts'
 import { roleNumber } from '../verify/control.ts'
+import {
+  type ControlState,
+  currentMember,
+  type DeviceRecord,
+  isMemberDevice,
+  latestEpoch,
+  type Moment,
+} from '../verify/control-state.ts'
 import {
   type Advanced,
   type Anchor,
@@ -25,20 +31,27 @@ import { findActor, knownDocument } from '../verify/state.ts'
 import { absorb } from './absorb.ts'
 import { Admission } from './admission.ts'
 import { HELD_BACK } from './adoption-plan.ts'
+import { Caretaker } from './caretaker.ts'
 import { Cosigner } from './cosigner.ts'
+import { auditRows, type DueAudit } from './delivery-audits.ts'
+import { deviceByKey } from './devices.ts'
 import type { DocumentSet } from './document-set.ts'
+import type { SpaceKeys } from './epoch-secrets.ts'
 import { confirmationRow, type Freshness } from './freshness.ts'
 import { type Compared, compareHead } from './heads.ts'
+import { KeyKeeper } from './key-keeper.ts'
 import { MissingBodies } from './missing-bodies.ts'
 import { Outbound } from './outbound.ts'
-import { hasPending } from './outbox.ts'
+import { hasPending, type PreparedControl } from './outbox.ts'
 import { addStopped, type Problems } from './problems.ts'
 import { recentRows } from './recent-rows.ts'
 import { type Replicate, Replication, type RowChange } from './replication.ts'
 import { restoreRelay, sizeOfBehind } from './restore.ts'
+import { Retry } from './retry.ts'
+import { prepareRotation } from './rotation.ts'
 import { spaceKey } from './rows.ts'
 import type { SealContext } from './seal.ts'
-import type { DeviceSecrets, SpaceKeys, SpaceSecrets } from './secrets.ts'
+import type { DeviceSecrets, SpaceSecrets } from './secrets.ts'
 import { isSnapshotDue, writeSnapshot } from './snapshot-writer.ts'
 import { type Opening, SpaceChannel } from './space-channel.ts'
 import type { ReplicaStore } from './store.ts'
@@ -46,6 +59,14 @@ import type { SyncLimits } from './sync-limits.ts'
 import type { Vouched } from './trust.ts'
 import { encodeViewRow } from './view-rows.ts'
 import { Witness } from './witness.ts'
+
+/** Keys that should be here and did not come are asked for again, in milliseconds. */
+const KEY_RETRY = { first: 5_000, most: 10 * 60_000 }
+/** Delay before the own entry is made again that could not be stored, in milliseconds. */
+const ADMISSION_RETRY = 5_000
+
+/** Delay before a relay whose latest head is too old is asked for another one again, in milliseconds. */
+const ASK_AGAIN = 30_000
 
 export interface SpaceSyncOptions {
   readonly space: SpaceId
@@ -65,10 +86,11 @@ export interface SpaceSyncOptions {
   /** By which the relay convicted itself, where it did. */
   readonly evidence: Uint8Array | undefined
   readonly secrets: SpaceSecrets
-  /** Opens the wrap of the invite in this control body. @returns `S_e` */
-  readonly openInvite: (body: Uint8Array, provisional: DeviceSecrets) => Uint8Array
-  /** Builds the clear body of the own `join`. */
-  readonly joinBody: (keys: SpaceKeys) => Uint8Array
+  readonly audits: readonly DueAudit[]
+  /** Nothing is sealed on a head that is older, in milliseconds. */
+  readonly maxHeadAge: number
+  /** Builds the own entry by which another device admits this one. @throws SealogError ERR_KEY */
+  readonly admissionBody: (keys: SpaceKeys, control: ControlState) => Uint8Array
   /** The store failed, or works again. */
   readonly onStore: (failure: SealogError | undefined) => void
   /** Something that `status` or a waiting caller looks at changed. */
@@ -88,11 +110,17 @@ export class SpaceSync {
   readonly #channel: SpaceChannel
   readonly #outbound: Outbound
   readonly #admission: Admission
+  readonly #keeper: KeyKeeper
+  readonly #caretaker: Caretaker
   readonly #replication: Replication
   readonly #witness: Witness
   readonly #missing: MissingBodies
+  readonly #keyRetry: Retry
   readonly #cosigner: Cosigner
   #cancelSnapshots: (() => void) | undefined
+  #cancelAdmission: (() => void) | undefined
+  /** The relay was asked for a later head. */
+  #cancelAsk: (() => void) | undefined
   #view: LogView
   #note: Uint8Array | undefined
   #evidence: Uint8Array | undefined
@@ -101,6 +129,8 @@ export class SpaceSync {
   /** Why a batch could not be read that the relay signed. */
   #unknown: SealogError | undefined
   #paused = false
+  /** Whom the relay knows this connection as. */
+  #openedAs: DeviceSecrets
   #closed = false
   /** Documents whose own chain is closed: own changes have yet to be carried over. */
   readonly #retired = new Set<DocumentId>()
@@ -111,6 +141,7 @@ export class SpaceSync {
     this.#note = options.note
     this.#evidence = options.evidence
     this.#admission = new Admission(options)
+    this.#openedAs = options.secrets.device
     this.#witness = new Witness(options.view, options.note)
     this.#channel = new SpaceChannel({
       space: options.space,
@@ -121,6 +152,7 @@ export class SpaceSync {
       onSync: message => this.#onSync(message),
       onOpenRefused: error => this.#onOpenRefused(error),
       onReset: () => {
+        this.#keeper.forgetTries()
         this.#outbound.reset()
         this.#replication.reset()
         options.onUpdate()
@@ -135,9 +167,30 @@ export class SpaceSync {
       isReady: () => !this.#closed && this.isCurrent,
       isKnown: document => this.#replication.isKnown(document),
       snapshot: document => writeSnapshot(this.#sealContext(), options.documents, document),
-      prepare: () => this.#admission.queueJoin(this.#outbound),
+      mayWrite: () => this.#mayWrite(),
+      prepare: () => this.#queueAdmission(),
       sealContext: () => this.#sealContext(),
       onUpdate: options.onUpdate,
+    })
+    this.#keeper = new KeyKeeper({
+      space: idBytes(options.space),
+      channel: this.#channel,
+      problems: options.problems,
+      environment: options.environment,
+      epochs: options.secrets.epochs,
+      keep: epochs => this.#admission.keepEpochs(epochs),
+    })
+    this.#caretaker = new Caretaker({
+      space: options.space,
+      keeper: this.#keeper,
+      environment: options.environment,
+      problems: options.problems,
+      view: () => this.#view,
+      device: () => this.device,
+      isCurrent: () => this.isCurrent && !this.#closed,
+      append: prepare => this.control(prepare, false),
+      forget: keys => this.#commit({ puts: [], deletes: keys }),
+      audits: options.audits,
     })
     this.#replication = new Replication({
       channel: this.#channel,
@@ -153,16 +206,18 @@ export class SpaceSync {
       note: () => this.#note,
       keys: () => this.keys,
       self: () => ({ member: this.member, device: this.#deviceNumber(this.secrets.device) }),
-      checkEpochs: view => this.#checkEpochs(view),
+      gatherKeys: (view, entries) => this.#gatherKeys(view, entries),
       replaceView: (view, note, change) => this.#replaceView(view, note, change),
       commit: change => this.#commit(change),
       onEntries: options.onEntries,
+      isJoining: options.secrets.admission !== undefined && options.secrets.admission.type !== 'genesis',
       isAdmitted: () => this.secrets.admission === undefined,
       onRetired: document => this.#retired.add(document),
       onAdopted: () => this.#carryOver(),
       onEvidence: evidence => void this.#freeze(evidence),
       onUpdate: options.onUpdate,
     })
+    this.#keyRetry = new Retry({ ...KEY_RETRY, environment: options.environment, attempt: () => this.#retryKeys() })
     this.#missing = new MissingBodies(this.#channel, options.documents, options.environment)
     this.#cosigner = new Cosigner({
       channel: this.#channel,
@@ -185,12 +240,33 @@ export class SpaceSync {
   }
 
   get keys(): SpaceKeys {
-    return this.#admission.keys
+    return this.#keeper.keys
+  }
+
+  /** Number of this device, where it speaks for a member. */
+  get device(): number | undefined {
+    const record = this.#recordOf(this.secrets.device)
+    return isMemberDevice(record) ? record.number : undefined
+  }
+
+  /** Somebody has yet to approve this device. */
+  get isPending(): boolean {
+    return this.#recordOf(this.secrets.device)?.standing === 'pending'
+  }
+
+  /** When this device was removed from the space, as the log proves. */
+  get removed(): Moment | undefined {
+    return this.#recordOf(this.secrets.device)?.removed
   }
 
   /** Connected, authenticated, and every entry of the relay's log is here. */
   get isCurrent(): boolean {
     return this.#channel.isLive && isCurrent(this.#view)
+  }
+
+  /** Is it known that this member may not read the document? */
+  isLocked(document: DocumentId): boolean {
+    return this.#replication.isLocked(document)
   }
 
   /** Every document that this replica wants is here. */
@@ -237,9 +313,7 @@ export class SpaceSync {
 
   /** The member that this device belongs to, as the log says; before it does, as it was meant to be. */
   get member(): MemberId {
-    const number = this.#deviceNumber(this.secrets.device)
-    const record = number === undefined ? undefined : this.#view.state?.control.devices.get(number)
-    return record?.member ?? this.secrets.member
+    return this.#recordOf(this.secrets.device)?.member ?? this.secrets.member
   }
 
   /** Ends what a crash may have interrupted, then starts to sync. */
@@ -254,7 +328,7 @@ export class SpaceSync {
   }
 
   #start(): void {
-    const isEnded = this.#halted !== undefined || this.#evidence !== undefined
+    const isEnded = this.#halted !== undefined || this.#evidence !== undefined || this.removed !== undefined
     if (!isEnded && !this.#closed && !this.#paused) this.#channel.start()
   }
 
@@ -277,10 +351,14 @@ export class SpaceSync {
   /** Ends everything under way; nothing that is half done becomes visible. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#caretaker.close()
+    this.#keyRetry.stop()
+    this.#cancelAdmission?.()
     this.#outbound.close()
     this.#replication.close()
     this.#missing.stop()
     this.#cancelSnapshots?.()
+    this.#cancelAsk?.()
     this.#channel.stop()
     await this.#channel.idle()
   }
@@ -295,9 +373,22 @@ export class SpaceSync {
     this.#outbound.push()
   }
 
-  /** Appends a control entry. @returns its index, once proven */
-  control(body: () => Uint8Array): Promise<number> {
-    return this.#outbound.control(body, this.secrets.incarnation)
+  /**
+   * Appends a control entry.
+   * @param prepare called anew for each attempt
+   * @param insists where it was too late, is it tried again at once?
+   * @returns its index, once proven; undefined where there was no need any more
+   */
+  control(prepare: () => Promise<PreparedControl | undefined>, insists = true): Promise<number | undefined> {
+    return this.#outbound.control(prepare, this.secrets.incarnation, insists)
+  }
+
+  /** The entry that starts the next epoch. @returns undefined where this replica has nothing to lead back to */
+  rotation(): Promise<PreparedControl | undefined> {
+    const control = this.#view.state?.control
+    if (control === undefined) return Promise.resolve(undefined)
+    const { space, environment } = this.#options
+    return prepareRotation({ space: idBytes(space), control, keeper: this.#keeper, environment })
   }
 
   /** Somebody opened this document: it is to be here. */
@@ -313,16 +404,22 @@ export class SpaceSync {
   // -- The conversation -------------------------------------------------------------------------------------------
 
   #opening(): Opening {
-    const { admission, epochs } = this.secrets
+    const { admission } = this.secrets
     const genesis = admission?.type === 'genesis' && this.#view.state === undefined ? admission.entry : undefined
-    // As long as nothing can be read, only the end of the log is asked for: the invite's secret comes first.
-    const from = epochs.length === 0 ? (this.#view.anchors.at(-1)?.size ?? 0) : this.#replication.openFrom
-    return { signer: signerOf(this.#device()), from, genesis, wants: this.#replication.wants }
+    this.#openedAs = this.#device()
+    const { openFrom, wants } = this.#replication
+    return { signer: signerOf(this.#openedAs), from: openFrom, genesis, wants }
   }
 
   #onOpenRefused(error: SealogError): boolean {
     if (error.code === 'ERR_RELAY_BEHIND') {
       void this.#restore(error)
+      return true
+    }
+    if (error.code === 'ERR_REMOVED' && this.removed !== undefined) return true
+    // Another one has taken its place by now.
+    if (error.code === 'ERR_REMOVED' && this.#openedAs !== this.#device()) {
+      this.#channel.open()
       return true
     }
     // The log admits this device, so the relay's may have become shorter than that.
@@ -374,12 +471,15 @@ export class SpaceSync {
     return this.#admission.device(this.#deviceNumber(this.secrets.device) !== undefined)
   }
 
+  /** Number of a device that was not removed; also of one that is provisional or waits for approval. */
   #deviceNumber(device: DeviceSecrets): number | undefined {
-    const wanted = toHex(signerOf(device).publicKey)
-    for (const [number, record] of this.#view.state?.control.devices ?? []) {
-      if (record.removed === undefined && toHex(record.signing) === wanted) return number
-    }
-    return undefined
+    const record = this.#recordOf(device)
+    return record?.removed === undefined ? record?.number : undefined
+  }
+
+  #recordOf(device: DeviceSecrets): DeviceRecord | undefined {
+    const control = this.#view.state?.control
+    return control && deviceByKey(control, signerOf(device).publicKey)
   }
 
   #sealContext(): SealContext {
@@ -393,7 +493,6 @@ export class SpaceSync {
   // -- Inbound ----------------------------------------------------------------------------------------------------
 
   async #onSync(message: Sync): Promise<void> {
-    if (this.secrets.epochs.length === 0) return this.#fetchSecret()
     const over = this.#channel.guard()
     if (await this.#replication.skip(claimedSize(message.batch))) {
       if (!over()) this.#channel.open()
@@ -406,7 +505,8 @@ export class SpaceSync {
     const advanced = this.#advance(batch)
     await assertChecks(this.#options.verifier, advanced.checks)
     if (over()) return
-    await this.#checkEpochs(advanced.view)
+    await this.#gatherKeys(advanced.view, advanced.entries)
+    if (over()) return
     await this.#options.documents.exclusive(async () => {
       // A head may have come in since, to which these entries have to lead as well.
       await this.#absorb(this.#view === before ? advanced : this.#advance(batch), batch)
@@ -437,13 +537,21 @@ export class SpaceSync {
     const note = bareNote(batch.note, advanced.view)
     const { state } = advanced.view
     const view = { ...advanced.view, state: state && this.#replication.keep(state) }
-    const absorbed = absorb({ ...advanced, view }, note, documents, this.keys, this.#replication.held)
+    const absorbed = absorb(
+      { ...advanced, view },
+      note,
+      documents,
+      this.keys,
+      this.#replication.held,
+      this.#view.state?.control,
+    )
     const recent = recentRows(view.space, batch)
     const confirmed = freshness.after(advanced.entries, view, this.member)
     await this.#commit({
       puts: [
         ...absorbed.puts,
         ...recent.puts,
+        ...(state === undefined ? [] : auditRows(view.space, state.control, advanced.entries)),
         ...(confirmed === undefined ? [] : [confirmationRow(view.space, confirmed)]),
       ],
       deletes: [...absorbed.deletes, ...recent.deletes],
@@ -457,6 +565,7 @@ export class SpaceSync {
     }
     for (const [document, update] of absorbed.updates) documents.applied(document, update)
     for (const document of absorbed.retired) this.#retired.add(document)
+    if (state !== undefined) this.#caretaker.noticed(state.control, advanced.entries)
     await documents.settle()
   }
 
@@ -471,7 +580,12 @@ export class SpaceSync {
 
   async #afterwards(): Promise<void> {
     const { documents, onStore, onUpdate } = this.#options
-    if (this.#isAdmitted() && (await this.#admission.finish())) this.#channel.open()
+    if (this.#isAdmitted()) await this.#admission.finish()
+    // Nothing more comes of a space that this device was removed from: it was told by a proven entry.
+    if (this.removed !== undefined) {
+      this.#channel.stop()
+      this.#outbound.abandon(new SealogError('ERR_REMOVED', 'this device was removed from the space'))
+    } else if (this.#openedAs !== this.#device()) this.#channel.open()
     await documents.tidy().catch(error => onStore(asSealogError(error, 'ERR_STORE', 'the store failed')))
     this.#outbound.clearProblems({ view: this.#view }, this.isSettled)
     onUpdate()
@@ -479,17 +593,18 @@ export class SpaceSync {
     if (!this.isCurrent) return
     this.#replication.resume()
     this.#missing.resume(onUpdate)
+    this.#caretaker.look()
     this.#serveOthers()
   }
 
   /** What helps others to catch up: snapshots, and a word for the log that was verified here. */
   #serveOthers(): void {
-    const device = this.#deviceNumber(this.secrets.device)
+    const { device } = this
     if (device === undefined || this.secrets.admission !== undefined || this.#note === undefined) return
     if (this.vouched === undefined) {
       void this.#cosigner.resume(this.#view, this.#note, device, signerOf(this.secrets.device))
     }
-    if (this.#cancelSnapshots !== undefined || !this.#mayWrite()) return
+    if (this.#cancelSnapshots !== undefined || !this.#isWriter()) return
     const { documents, environment, limits } = this.#options
     const share = (environment.random(1)[0] ?? 0) / 255
     const due = [...documents.metas()].filter(meta => isSnapshotDue(meta, limits.snapshot, share))
@@ -503,9 +618,61 @@ export class SpaceSync {
     })
   }
 
-  #mayWrite(): boolean {
-    const role = this.#view.state?.control.members.get(this.member)?.role
+  #isWriter(): boolean {
+    const control = this.#view.state?.control
+    const role = this.device === undefined ? undefined : control && currentMember(control, this.member)?.role
     return role !== undefined && roleNumber(role) >= roleNumber('writer')
+  }
+
+  /**
+   * Nothing is sealed under an epoch whose secret this replica has not held against its commitments, nor where somebody
+   * who was removed knows it, nor on a head that is too old to tell, nor short of one that somebody else was shown:
+   * what the relay keeps back may be a removal.
+   */
+  #mayWrite(): boolean {
+    const control = this.#view.state?.control
+    if (control === undefined || !this.#isWriter() || this.#isShort()) return false
+    return control.rotation !== 'tainted' && this.keys.canRead(latestEpoch(control)) && this.#isFresh()
+  }
+
+  /** Has the relay signed a longer log to somebody else than it shows here? */
+  #isShort(): boolean {
+    const { anchors, range } = this.#view
+    const { problems, environment } = this.#options
+    const ahead = anchors.find(({ size }) => size > range.size)
+    if (ahead === undefined) {
+      problems.clear('head-ahead')
+      return false
+    }
+    const message = `the relay shows ${range.size} entries, and signed ${ahead.size} to others: nothing is sent before they are here`
+    problems.add('head-ahead', { code: 'ERR_ROLLBACK', message, since: environment.now() })
+    return true
+  }
+
+  #isFresh(): boolean {
+    const { problems, environment, maxHeadAge } = this.#options
+    const age = environment.now() - (this.#view.head?.time ?? 0)
+    if (age <= maxHeadAge) {
+      problems.clear('head-age')
+      return true
+    }
+    // A log in which nobody writes grows old by itself: that the relay has no later word shows when it is asked.
+    if (this.#cancelAsk === undefined) {
+      this.#askForHead()
+      return false
+    }
+    const message = `the relay's latest signature is ${Math.round(age / 1000)} seconds old: nothing is sent on it`
+    problems.add('head-age', { code: 'ERR_STALE_HEAD', message, since: environment.now() })
+    return false
+  }
+
+  #askForHead(): void {
+    this.#cancelAsk = this.#options.environment.schedule(ASK_AGAIN, () => {
+      this.#cancelAsk = undefined
+      this.#outbound.push()
+    })
+    // The answer comes as any other batch, after which what waits is tried again.
+    this.#channel.barrier().catch(() => {})
   }
 
   async #commit({ puts, deletes }: RowChange): Promise<void> {
@@ -542,38 +709,69 @@ export class SpaceSync {
     }
   }
 
-  /** The secrets this replica holds are those that the log commits to. @throws SealogError ERR_KEY */
-  async #checkEpochs(view: LogView): Promise<void> {
-    const epochs = view.state?.control.epochs
-    if (epochs === this.#view.state?.control.epochs) return
-    try {
-      for (const [epoch, commitments] of (epochs ?? []).entries()) {
-        const secret = this.secrets.epochs[epoch]
-        if (secret !== undefined) assertCommits(secret, commitments)
-      }
-    } catch (error) {
-      // A secret that came with an invite, before there was a log to hold it against: the true one may still come.
-      const isUnproven = this.secrets.admission?.type === 'join' && this.#view.state === undefined
-      if (isUnproven) await this.#admission.forget()
-      throw error
+  /** The secrets of the epochs in this view, as far as this device may know them; before anything is opened with them. */
+  async #gatherKeys(view: LogView, entries: readonly VerifiedEntry[]): Promise<void> {
+    const control = view.state?.control
+    const device = this.#device()
+    const record = control && deviceByKey(control, signerOf(device).publicKey)
+    if (control === undefined || record === undefined || !isCurrentReader(record)) return
+    const isNew = await this.#keeper.gather(control, { number: record.number, kem: device.kem }, entries)
+    if (isNew) await this.#options.documents.keysArrived()
+    if (isNew) this.#replication.keysArrived()
+    this.#keyRetry.isLacking(this.#keeper.isLacking)
+  }
+
+  /** Keys that the relay withheld, or served wrongly. */
+  #retryKeys(): void {
+    if (this.#closed || !this.#channel.isLive) return
+    this.#channel.enqueue(async () => {
+      this.#keeper.forgetTries()
+      await this.#gatherKeys(this.#view, [])
+      await this.#afterwards()
+    })
+  }
+
+  /** The own entry of a device that another one admits, sent as that one. */
+  async #queueAdmission(): Promise<void> {
+    const { admission, incarnation } = this.secrets
+    const isOwn = admission === undefined || admission.type === 'genesis'
+    if (
+      isOwn ||
+      this.#cancelAdmission !== undefined ||
+      this.#outbound.hasControls ||
+      this.#deviceNumber(this.secrets.device) !== undefined
+    )
+      return
+    const control = this.#view.state?.control
+    // The key under which names are sealed comes with the next epoch, which is about to start.
+    const canSeal = control !== undefined && this.keys.kindOf(latestEpoch(control)) !== undefined
+    if (!canSeal && (admission.type === 'recovery' || admission.nameKey === undefined)) return
+    const prepare = async (): Promise<PreparedControl> => {
+      const control = this.#view.state?.control
+      if (control === undefined) throw new SealogError('ERR_UNEXPECTED', 'no log yet')
+      return this.#admission.sending({ body: this.#options.admissionBody(this.keys, control) })
     }
+    // Whether it came through shows in the log.
+    this.#outbound.control(prepare, incarnation).catch(error => {
+      const failure = asSealogError(error, 'ERR_INVITE', 'the invite could not be used')
+      const { problems, environment, onStore } = this.#options
+      if (failure.code === 'ERR_CLOSED') return
+      if (!failure.retryable) {
+        problems.add('join', { code: 'ERR_INVITE', message: failure.message, since: environment.now() })
+        return
+      }
+      // The invite is as good as before.
+      if (failure.code.startsWith('ERR_STORE')) onStore(failure)
+      this.#cancelAdmission = environment.schedule(ADMISSION_RETRY, () => {
+        this.#cancelAdmission = undefined
+        this.#outbound.push()
+      })
+    })
   }
 
-  /** Before anything can be opened, the secret in the invite is needed; the log will prove that it is the right one. */
-  async #fetchSecret(): Promise<void> {
-    const { admission } = this.secrets
-    if (admission?.type !== 'join') throw new SealogError('ERR_STORE_CORRUPT', 'a space without secrets')
-    const over = this.#channel.guard()
-    const body = await this.#channel.bodyStart(admission.index)
-    if (over()) return
-    await this.#admission.open(body)
-    this.#channel.open()
-  }
-
-  /** The entry that admits this device is proven, but the secrets still hold what it took. */
+  /** The entry that makes this device a member's is proven, but the secrets still hold what it took. */
   #isAdmitted(): boolean {
-    const { admission, device } = this.secrets
-    return admission !== undefined && this.#deviceNumber(device) !== undefined
+    return this.secrets.admission !== undefined && this.device !== undefined
   }
 
   // -- Heads of others, and what the relay contradicts ----------------------------------------------------------------
@@ -659,6 +857,11 @@ function claimedSize({ note }: Batch): number {
   } catch {
     return 0
   }
+}
+
+/** Does the device hold, or get, secrets of epochs? */
+function isCurrentReader({ standing, removed }: DeviceRecord): boolean {
+  return removed === undefined && (standing === 'member' || standing === 'provisional')
 }
 
 /** Deriving a public key costs as much as a signature. */

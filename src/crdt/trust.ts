@@ -10,8 +10,8 @@ import {
   optional,
 } from '../codec.ts'
 import { idBytes, type MemberId, memberIdOf } from '../ids.ts'
+import { decodeControlState, encodeControlState } from '../verify/control-state.ts'
 import type { LogView } from '../verify/log.ts'
-import { decodeControlState, encodeControlState } from '../verify/state.ts'
 import { decodeDocuments, encodeKnown } from '../verify/tracer.ts'
 import { readRow } from './rows.ts'
 import { decodeViewRow, encodeViewRow } from './view-rows.ts'

@@ -15,16 +15,14 @@ import { SealogError } from '../errors.ts'
 import { type ActorId, type DocumentId, documentIdOf, idBytes, type SpaceId, spaceIdOf } from '../ids.ts'
 import { parseNote } from '../verify/checkpoint.ts'
 import { decodeRange, encodeRange } from '../verify/compact-range.ts'
+import { type ControlState, controlRows, readControlRows } from '../verify/control-state.ts'
 import type { Anchor, LogView, VerifiedEntry } from '../verify/log.ts'
 import {
   actorsOf,
-  type ControlState,
   type DocumentRecord,
   decodeActorRecord,
-  decodeControlState,
   decodeDocumentRecord,
   encodeActorRecord,
-  encodeControlState,
   encodeDocumentRecord,
   findActor,
   findDocument,
@@ -37,7 +35,7 @@ import {
 import type { StateMap } from '../verify/state-map.ts'
 import { decodePruned, encodePruned } from '../verify/state-map-codec.ts'
 import { touchedBy } from '../verify/tracer.ts'
-import { documentKey, readRow, rowPrefix, spaceKey } from './rows.ts'
+import { controlKey, documentKey, readRow, rowPrefix, spaceKey } from './rows.ts'
 import type { ReplicaStore, StoreRow } from './store.ts'
 
 /** What a replica has of a space's log, as it stands in the store. */
@@ -70,11 +68,11 @@ export function encodeViewRow(view: LogView, note: Uint8Array | undefined): Uint
 export async function loadView(store: ReplicaStore, space: SpaceId): Promise<StoredView | undefined> {
   const bytes = await store.get(spaceKey(space, 'view'))
   if (bytes === undefined) return undefined
-  const control = await store.get(spaceKey(space, 'control'))
+  const control = await store.scan(controlKey(space))
   const skeleton = await store.get(spaceKey(space, 'skeleton'))
   const rows = await store.scan(rowPrefix(space, 'state'))
   return readRow('view', () => {
-    const loaded = control === undefined ? undefined : loadState(decodeControlState(control), rows, skeleton)
+    const loaded = control.length === 0 ? undefined : loadState(readControl(control), rows, skeleton)
     return { ...decodeViewRow(bytes, loaded?.state), held: loaded?.held }
   })
 }
@@ -98,17 +96,19 @@ export function decodeViewRow(bytes: Uint8Array, state: SpaceState | undefined):
 /**
  * All rows to be written after these entries: the view, what they touched of the state, and the skeleton of a sparse
  * one. Of documents that a sparse replica does not have, nothing is kept but hashes.
+ * @param before the control state that is stored already
  */
 export function viewRows(
   view: LogView,
   note: Uint8Array | undefined,
   entries: readonly VerifiedEntry[],
   held: ReadonlySet<DocumentId> | undefined,
+  before: ControlState | undefined,
 ): StoreRow[] {
   const { space, state } = view
   const rows: StoreRow[] = [[spaceKey(space, 'view'), encodeViewRow(view, note)]]
   if (state === undefined) return rows
-  if (entries.some(entry => entry.header.kind === 'control')) rows.push(controlRow(space, state.control))
+  if (state.control !== before) rows.push(...controlStoreRows(space, state.control, before))
   const touched = touchedBy(entries.filter(entry => held?.has(entry.header.document) ?? true))
   for (const [document, { actors }] of touched) {
     const record = findDocument(state, document)
@@ -123,10 +123,13 @@ export function replacedViewRows(
   view: LogView,
   note: Uint8Array | undefined,
   held: ReadonlySet<DocumentId>,
+  before: ControlState | undefined,
 ): StoreRow[] {
   const { space, state } = view
   const rows: StoreRow[] = [[spaceKey(space, 'view'), encodeViewRow(view, note)]]
-  if (state !== undefined) rows.push(controlRow(space, state.control), skeletonRow(space, state, held))
+  if (state === undefined) return rows
+  if (state.control !== before) rows.push(...controlStoreRows(space, state.control, before))
+  rows.push(skeletonRow(space, state, held))
   return rows
 }
 
@@ -141,8 +144,13 @@ export function documentRows(space: SpaceId, record: DocumentRecord, actors?: It
   return rows
 }
 
-function controlRow(space: SpaceId, control: ControlState): StoreRow {
-  return [spaceKey(space, 'control'), encodeControlState(control)]
+/** @param before the state that is stored already; undefined: none of it */
+function controlStoreRows(space: SpaceId, control: ControlState, before: ControlState | undefined): StoreRow[] {
+  return controlRows(control, before).map(({ name, value }) => [controlKey(space, name), value])
+}
+
+function readControl(rows: readonly StoreRow[]): ControlState {
+  return readControlRows(rows.map(([key, value]) => ({ name: fromUtf8(key).split('/').slice(3).join('/'), value })))
 }
 
 /**

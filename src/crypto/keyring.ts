@@ -100,10 +100,10 @@ export function openBody(options: {
   return unpad(openHedged(options.key, options.body, options.aad))
 }
 
-/** Where a human label stands and under which epoch. */
+/** Where a human label stands and under which key. */
 export interface LabelContext {
-  /** R_e of the epoch that the label is sealed in, 32 bytes. */
-  readonly readSecret: Uint8Array
+  /** N_e of the epoch that the label is sealed in, or another uniform secret of its readers, 32 bytes. */
+  readonly secret: Uint8Array
   /** Which label this is, so that one cannot stand in for another: a text of the caller's choice. */
   readonly context: string
 }
@@ -115,20 +115,20 @@ export interface LabelContext {
  * @throws TypeError
  */
 export function sealLabel(options: LabelContext & { readonly text: string; readonly random: Random }): Uint8Array {
-  const { readSecret, context, text, random } = options
+  const { secret, context, text, random } = options
   if (typeof text !== 'string') throw new TypeError('text: expected a string')
   // On the way to UTF-8 a lone surrogate would become U+FFFD.
   if (/\p{Surrogate}/u.test(text)) throw new TypeError('text: expected well-formed text')
   const bytes = toUtf8(text)
   if (bytes.length > LABEL_LIMIT) throw new TypeError(`text: expected at most ${LABEL_LIMIT} bytes of UTF-8`)
-  return sealHedged({ key: labelKey(readSecret), plaintext: padBlocks(bytes), aad: labelAad(context), random, seq: 0 })
+  return sealHedged({ key: labelKey(secret), plaintext: padBlocks(bytes), aad: labelAad(context), random, seq: 0 })
 }
 
 /** @param options.sealed any length may be tried @throws SealogError ERR_OPEN; TypeError */
 export function openLabel(options: LabelContext & { readonly sealed: Uint8Array }): string {
-  const { readSecret, context, sealed } = options
+  const { secret, context, sealed } = options
   assertBytes(sealed, 'sealed')
-  const bytes = unpadBlocks(openHedged(labelKey(readSecret), sealed, labelAad(context)))
+  const bytes = unpadBlocks(openHedged(labelKey(secret), sealed, labelAad(context)))
   if (bytes.length > LABEL_LIMIT) throw new SealogError('ERR_OPEN', 'label too long')
   try {
     return fromUtf8(bytes)
@@ -137,9 +137,9 @@ export function openLabel(options: LabelContext & { readonly sealed: Uint8Array 
   }
 }
 
-function labelKey(readSecret: Uint8Array): Uint8Array {
-  assertBytes(readSecret, 'readSecret', SECRET_LENGTH)
-  return deriveOnce(readSecret, 'sealog/v1/label')
+function labelKey(secret: Uint8Array): Uint8Array {
+  assertBytes(secret, 'secret', SECRET_LENGTH)
+  return deriveOnce(secret, 'sealog/v1/label')
 }
 
 function labelAad(context: string): Uint8Array {

@@ -3,7 +3,7 @@ import { concat, equalBytes } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import { AEAD_KEY_LENGTH, NONCE_LENGTH, open, seal, TAG_LENGTH } from './aead.ts'
 import { assertBytes, assertUint } from './checks.ts'
-import { deriveEpoch, SECRET_LENGTH } from './epoch.ts'
+import { SECRET_LENGTH } from './epoch.ts'
 import { hkdf, uint64 } from './kdf.ts'
 import { assertValidKemKey } from './kem-key.ts'
 
@@ -75,82 +75,59 @@ export interface WrapContext {
 }
 
 export interface WrapOptions extends WrapContext {
-  /** S_e, 32 bytes, also where the wrap holds R_e. */
-  readonly epochSecret: Uint8Array
+  /** What is wrapped, 32 bytes: S_e for payload kind 0, R_e for kind 1. */
+  readonly secret: Uint8Array
   /** The device's X-Wing key, 1,216 bytes. */
   readonly kemPublicKey: Uint8Array
 }
 
 /**
- * Seals the secret of an epoch to one device (DESIGN §7):
+ * Seals a secret of an epoch to one device (DESIGN §7):
  *
  *     context = space ‖ epoch ‖ device ‖ payload kind ‖ KEM key
- *     coins   = HKDF(S_e, "wrap-coins" ‖ context)
+ *     coins   = HKDF(secret, "wrap-coins" ‖ context)
  *     ct, ss  = X-Wing encapsulation to the KEM key with these coins
- *     wrap    = ct ‖ XChaCha20-Poly1305(HKDF(ss, "wrap-key" ‖ context ‖ ct), nonce 0, payload, aad = context)
+ *     wrap    = ct ‖ XChaCha20-Poly1305(HKDF(ss, "wrap-key" ‖ context ‖ ct), nonce 0, secret, aad = context)
  *
- * Nothing here is random, so that whoever holds S_e can recompute the wrap of every device and see who was given a
- * wrong one. That is sound because S_e has 256 bits nobody can guess: to who does not know S_e the coins are uniform.
- * The constant nonce is safe because the key is: S_e and the context determine the payload, the coins and the key,
- * so a key seals one payload once.
+ * Nothing here is random, so that whoever holds the secret can recompute the wrap of every device and see who was given
+ * a wrong one: with S_e all of them, as R_e follows from it. That is sound because the secret has 256 bits nobody can
+ * guess: to who does not know it the coins are uniform. The constant nonce is safe because the key is: the secret and
+ * the context determine the coins and the key, so a key seals one payload once.
  *
  * @returns 1,168 bytes
  * @throws SealogError ERR_KEY for a KEM key that must not be admitted; TypeError
  */
 export function wrapSecret(options: WrapOptions): Uint8Array {
-  const { epochSecret, kemPublicKey, payloadKind } = options
-  assertBytes(epochSecret, 'epochSecret', SECRET_LENGTH)
+  const { secret, kemPublicKey } = options
+  assertBytes(secret, 'secret', SECRET_LENGTH)
   assertValidKemKey(kemPublicKey)
   const context = wrapContext(options, kemPublicKey)
-  const coins = hkdf(epochSecret, 'sealog/v1/wrap-coins', [context], KEM_COINS_LENGTH)
+  const coins = hkdf(secret, 'sealog/v1/wrap-coins', [context], KEM_COINS_LENGTH)
   const { ciphertext, sharedSecret } = encapsulate(kemPublicKey, coins)
-  const payload = payloadKind === 0 ? epochSecret : deriveEpoch(epochSecret).readSecret
-  return concat(ciphertext, seal(wrapKey(sharedSecret, context, ciphertext), ZERO_NONCE, payload, context))
+  return concat(ciphertext, seal(wrapKey(sharedSecret, context, ciphertext), ZERO_NONCE, secret, context))
 }
 
 /**
  * Opens the wrap of one's own device.
  * @param options.seed the device's X-Wing seed, 32 bytes
  * @param options.wrap 1,168 bytes; another length does not open
- * @returns S_e or R_e by `payloadKind`, 32 bytes: still to be held against the epoch's commitments, and S_e against
- * the wrap itself (`verifyOpenedWrap`)
- * @throws SealogError ERR_OPEN; TypeError
+ * @returns S_e or R_e by `payloadKind`, 32 bytes: still to be held against the epoch's commitments
+ * @throws SealogError ERR_OPEN; ERR_KEY where it is not the wrap that its secret determines, so that others would take
+ * it for a wrong one; TypeError
  */
 export function openWrap(options: WrapContext & { readonly seed: Uint8Array; readonly wrap: Uint8Array }): Uint8Array {
   const { seed, wrap } = options
-  const context = wrapContext(options, kemPublicKeyOf(seed))
+  const kemPublicKey = kemPublicKeyOf(seed)
+  const context = wrapContext(options, kemPublicKey)
   assertBytes(wrap, 'wrap')
   if (wrap.length !== WRAP_LENGTH) throw new SealogError('ERR_OPEN', 'wrap of the wrong length')
   const ciphertext = wrap.subarray(0, KEM_CIPHERTEXT_LENGTH)
   const key = wrapKey(decapsulate(seed, ciphertext), context, ciphertext)
-  return open(key, ZERO_NONCE, wrap.subarray(KEM_CIPHERTEXT_LENGTH), context)
-}
-
-/** Is this, byte for byte, the wrap that S_e determines for this device? @throws SealogError ERR_KEY; TypeError */
-export function checkWrap(options: WrapOptions & { readonly wrap: Uint8Array }): boolean {
-  assertBytes(options.wrap, 'wrap')
-  return equalBytes(wrapSecret(options), options.wrap)
-}
-
-/**
- * After opening a wrap with S_e in it: does S_e determine the wrap it came in? Otherwise its author did not derive
- * the coins, and others would take the wrap for a wrong one.
- * @param options.epochSecret what `openWrap` returned for payload kind 0
- * @param options.seed the device's X-Wing seed, 32 bytes
- * @throws SealogError ERR_KEY; TypeError
- */
-export function verifyOpenedWrap(
-  options: Omit<WrapContext, 'payloadKind'> & {
-    readonly epochSecret: Uint8Array
-    readonly seed: Uint8Array
-    readonly wrap: Uint8Array
-  },
-): void {
-  const { epochSecret, space, epoch, device, wrap } = options
-  const kemPublicKey = kemPublicKeyOf(options.seed)
-  if (!checkWrap({ epochSecret, space, epoch, device, payloadKind: 0, kemPublicKey, wrap })) {
+  const secret = open(key, ZERO_NONCE, wrap.subarray(KEM_CIPHERTEXT_LENGTH), context)
+  if (secret.length !== SECRET_LENGTH || !equalBytes(wrapSecret({ ...options, secret, kemPublicKey }), wrap)) {
     throw new SealogError('ERR_KEY', 'not the wrap that its secret determines')
   }
+  return secret
 }
 
 const ZERO_NONCE: Uint8Array = new Uint8Array(NONCE_LENGTH)

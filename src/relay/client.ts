@@ -3,7 +3,13 @@ import { asSealogError, SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
 import { type PinnedRelay, sameRelay } from '../verify/log.ts'
 import { decodeRelayMessage, encodeMessage } from './message-codec.ts'
-import { PROTOCOL_VERSION, type RelayMessage, type ReplicaMessage } from './messages.ts'
+import {
+  type MailboxAnswer,
+  PROTOCOL_VERSION,
+  type RelayMessage,
+  type ReplicaMessage,
+  type SpaceAnswer,
+} from './messages.ts'
 import type { Connection, Transport } from './transport.ts'
 
 /** Back-off between attempts to connect: doubles from the first to the last of these, in milliseconds, jittered. */
@@ -24,8 +30,18 @@ export interface Session {
 /** How one space listens to the shared connection. */
 export interface ChannelEvents {
   onUp(session: Session): void
-  onMessage(message: Exclude<RelayMessage, { type: 'welcome' }>): void
+  onMessage(message: SpaceAnswer): void
   onDown(cause: SealogError | undefined): void
+}
+
+/** How somebody who asks for what belongs to no space listens to it. */
+export interface VisitorEvents {
+  onUp(session: Session): void
+  /** Answers to all visitors: the reference says to whom. */
+  onMessage(message: MailboxAnswer): void
+  onDown(cause: SealogError | undefined): void
+  /** The client was closed; nothing comes any more. */
+  onClosed(): void
 }
 
 export interface RelayClientOptions {
@@ -46,6 +62,7 @@ export class RelayClient {
   readonly url: string
   readonly #options: RelayClientOptions
   readonly #channels = new Map<SpaceId, ChannelEvents>()
+  readonly #visitors = new Set<VisitorEvents>()
   #pinned: PinnedRelay | undefined
   #isClaim: boolean
   #connection: Connection | undefined
@@ -84,7 +101,7 @@ export class RelayClient {
 
   /** Nobody listens, and the identity was only claimed, never met. */
   get isIdleClaim(): boolean {
-    return this.#isClaim && this.#channels.size === 0
+    return this.#isClaim && this.#listeners.length === 0
   }
 
   /** Resolves with the relay's identity: at once where it is pinned, else at first contact. @throws SealogError ERR_CLOSED */
@@ -105,6 +122,23 @@ export class RelayClient {
     if (!this.#channels.delete(space)) return
     this.send({ type: 'leave', space })
     this.#update()
+  }
+
+  /**
+   * Keeps the connection up for a request that belongs to no space; `onUp` follows, at once if the connection is up
+   * already. @returns a function that ends it
+   */
+  visit(events: VisitorEvents): () => void {
+    if (this.#closed) {
+      events.onClosed()
+      return () => {}
+    }
+    this.#visitors.add(events)
+    if (this.#session !== undefined) events.onUp(this.#session)
+    this.#update()
+    return () => {
+      if (this.#visitors.delete(events)) this.#update()
+    }
   }
 
   nextRef(): number {
@@ -133,11 +167,18 @@ export class RelayClient {
     this.#drop(undefined)
     for (const { reject } of this.#identityWaiters) reject(new SealogError('ERR_CLOSED', 'the replica was closed'))
     this.#identityWaiters.clear()
+    const visitors = [...this.#visitors]
+    this.#visitors.clear()
+    for (const events of visitors) events.onClosed()
+  }
+
+  get #listeners(): readonly (ChannelEvents | VisitorEvents)[] {
+    return [...this.#channels.values(), ...this.#visitors]
   }
 
   /** Somebody listens, or the relay is yet to be met. */
   get #isWanted(): boolean {
-    return !this.#closed && (this.#channels.size > 0 || this.#pinned === undefined)
+    return !this.#closed && (this.#listeners.length > 0 || this.#pinned === undefined)
   }
 
   /** Connects where that is wanted, and hangs up where nobody listens any more. */
@@ -175,10 +216,19 @@ export class RelayClient {
       const message = decodeRelayMessage(frame)
       if (message.type === 'welcome') this.#onWelcome(connection, message)
       else if (this.#session === undefined) throw new SealogError('ERR_UNEXPECTED', `${message.type} before welcome`)
-      else this.#channels.get(message.space)?.onMessage(message)
+      else this.#deliver(message)
     } catch (error) {
       this.#drop(asSealogError(error, 'ERR_MALFORMED', 'unusable frame'))
     }
+  }
+
+  #deliver(message: Exclude<RelayMessage, { type: 'welcome' }>): void {
+    if (message.type !== 'mailbox') {
+      const channel = this.#channels.get(message.space)
+      if (channel !== undefined) return channel.onMessage(message)
+      if (message.type !== 'reject' && message.type !== 'received') return
+    }
+    for (const visitor of [...this.#visitors]) visitor.onMessage(message)
   }
 
   #onWelcome(connection: Connection, welcome: Extract<RelayMessage, { type: 'welcome' }>): void {
@@ -219,7 +269,7 @@ export class RelayClient {
     // A relay whose frames were of no use last time has yet to show that it is well.
     if (!this.#wasUseless) this.#attempts = 0
     this.#setState('online', undefined)
-    for (const events of [...this.#channels.values()]) events.onUp(session)
+    for (const events of this.#listeners) events.onUp(session)
   }
 
   #drop(cause: SealogError | undefined): void {
@@ -231,7 +281,7 @@ export class RelayClient {
     this.#connection = undefined
     this.#session = undefined
     connection?.close()
-    if (wasUp) for (const events of [...this.#channels.values()]) events.onDown(cause)
+    if (wasUp) for (const events of this.#listeners) events.onDown(cause)
     this.#setState('offline', cause)
     if (!this.#isWanted) return
     this.#waiting = true

@@ -13,14 +13,17 @@ import {
 } from '../codec.ts'
 import { SealogError } from '../errors.ts'
 import { actorIdOf, documentIdOf, idBytes, type SpaceId, spaceIdOf } from '../ids.ts'
+import { WRAP_LENGTH } from '../verify/control.ts'
 import { INLINE_BODY_LENGTH, MAX_BODY_LENGTH, MAX_HEADER_LENGTH } from '../verify/entry.ts'
 import type { Batch, BatchEntry } from '../verify/log.ts'
 import { isKeyName } from '../verify/note-key.ts'
 import type { LogRecord } from '../verify/records.ts'
 import { MAX_TRACER_LENGTH } from '../verify/tracer.ts'
 import {
+  type DeliveredWrap,
   MAX_BATCH_ENTRIES,
   MAX_FRAME_LENGTH,
+  MAX_MAILBOX_LENGTH,
   MAX_RETRY_AFTER,
   MAX_WANTS,
   type Message,
@@ -31,6 +34,8 @@ import {
 
 const MAX_NOTE_LENGTH: number = 16 * 1024
 const MAX_PROOF_LENGTH = 128
+/** Of one device in one message: a frame has room for fewer. */
+const MAX_WRAPS = 1024
 /** Sizes from which one fast-forward is proven: those of all anchors, and of the replica itself. */
 const MAX_PROVEN_SIZES = 512
 /** Name of an error in `reject`, as text, so that an old client can show a code it does not know. */
@@ -55,6 +60,11 @@ const TYPES = [
   'read',
   'cosign',
   'restore',
+  'put-mailbox',
+  'get-mailbox',
+  'mailbox',
+  'get-keys',
+  'keys',
 ] as const satisfies readonly Message['type'][]
 
 export function encodeMessage(message: Message): Uint8Array {
@@ -71,6 +81,8 @@ export function decodeRelayMessage(frame: Uint8Array): RelayMessage {
     case 'body-part':
     case 'received':
     case 'records':
+    case 'keys':
+    case 'mailbox':
       return message
     default:
       throw new SealogError('ERR_UNEXPECTED', `${message.type} from a relay`)
@@ -87,6 +99,8 @@ export function decodeReplicaMessage(frame: Uint8Array): ReplicaMessage {
     case 'body-part':
     case 'received':
     case 'records':
+    case 'keys':
+    case 'mailbox':
       throw new SealogError('ERR_UNEXPECTED', `${message.type} from a replica`)
     default:
       return message
@@ -124,6 +138,10 @@ function fieldsOf(message: Message): Cbor[] {
       return [message.ref, idBytes(message.space), message.index, message.offset]
     case 'leave':
       return [idBytes(message.space)]
+    case 'get-keys':
+      return [message.ref, idBytes(message.space), message.from, message.to]
+    case 'keys':
+      return [message.ref, idBytes(message.space), message.wraps.map(wrapFields), message.to]
     case 'records':
       return [
         message.ref,
@@ -158,6 +176,11 @@ function fieldsOf(message: Message): Cbor[] {
         message.entries.map(pushEntryFields),
         message.more ? 1 : 0,
       ]
+    case 'put-mailbox':
+    case 'mailbox':
+      return [message.ref, message.address, message.counter, message.bytes, message.signature]
+    case 'get-mailbox':
+      return [message.ref, message.address, message.signature]
   }
 }
 
@@ -324,6 +347,47 @@ function decodeMessage(frame: Uint8Array): Message {
         more: asUint(fields[6], 'more', 1) === 1,
       }
     }
+    case 'get-keys': {
+      const fields = asTuple(item, 5, type)
+      return {
+        type,
+        ref: asUint(fields[1], 'ref'),
+        space: asSpace(fields[2]),
+        from: asUint(fields[3], 'from'),
+        to: asUint(fields[4], 'to'),
+      }
+    }
+    case 'keys': {
+      const fields = asTuple(item, 5, type)
+      return {
+        type,
+        ref: asUint(fields[1], 'ref'),
+        space: asSpace(fields[2]),
+        wraps: asArray(fields[3], MAX_WRAPS, 'wraps').map(asDeliveredWrap),
+        to: asUint(fields[4], 'to'),
+      }
+    }
+    case 'put-mailbox':
+    case 'mailbox': {
+      const fields = asTuple(item, 6, type)
+      return {
+        type,
+        ref: asUint(fields[1], 'ref'),
+        address: asBytes(fields[2], 32, 'address'),
+        counter: asUint(fields[3], 'counter'),
+        bytes: asBytesUpTo(fields[4], MAX_MAILBOX_LENGTH, 'mailbox'),
+        signature: asBytes(fields[5], 64, 'signature'),
+      }
+    }
+    case 'get-mailbox': {
+      const fields = asTuple(item, 4, type)
+      return {
+        type,
+        ref: asUint(fields[1], 'ref'),
+        address: asBytes(fields[2], 32, 'address'),
+        signature: asBytes(fields[3], 64, 'signature'),
+      }
+    }
     default:
       throw new SealogError('ERR_UPGRADE', `message of type ${typeNumber}`)
   }
@@ -394,15 +458,32 @@ function asNote(item: Cbor | undefined): Uint8Array {
 }
 
 function pushEntryFields(entry: PushEntry): Cbor {
-  return [entry.header, entry.signature, optional(entry.body, body => body)]
+  return [entry.header, entry.signature, optional(entry.body, body => body), optional(entry.wraps, hash => hash)]
 }
 
 function asPushEntry(item: Cbor): PushEntry {
-  const fields = asTuple(item, 3, 'entry')
+  const fields = asTuple(item, 4, 'entry')
   return {
     header: asBytesUpTo(fields[0], MAX_HEADER_LENGTH, 'header'),
     signature: asBytes(fields[1], 64, 'signature'),
     body: asOptional(fields[2], 'body', asInlineBody),
+    wraps: asOptional(fields[3], 'wraps', (hash, what) => asBytes(hash, 32, what)),
+  }
+}
+
+function wrapFields({ epoch, index, device, position, wrap, proof }: DeliveredWrap): Cbor {
+  return [epoch, index, device, position, wrap, proof]
+}
+
+function asDeliveredWrap(item: Cbor): DeliveredWrap {
+  const fields = asTuple(item, 6, 'wrap')
+  return {
+    epoch: asUint(fields[0], 'epoch'),
+    index: asUint(fields[1], 'index'),
+    device: asUint(fields[2], 'device'),
+    position: asUint(fields[3], 'position'),
+    wrap: asBytes(fields[4], WRAP_LENGTH, 'wrap'),
+    proof: asProof(fields[5]),
   }
 }
 

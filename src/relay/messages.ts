@@ -1,6 +1,7 @@
 import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
 import type { Batch } from '../verify/log.ts'
 import type { LogRecord } from '../verify/records.ts'
+import type { ProvenWrap } from '../verify/wraps.ts'
 
 /**
  * The messages between a replica and a relay (protocol.md §7). A `ref` is chosen by the replica, grows with each
@@ -13,6 +14,8 @@ export const MAX_FRAME_LENGTH: number = 1024 * 1024
 export const MAX_BATCH_ENTRIES = 4096
 /** Documents that a sparse replica may name when it opens a space. */
 export const MAX_WANTS = 4096
+/** Longest content of a mailbox, in bytes. */
+export const MAX_MAILBOX_LENGTH: number = 256 * 1024
 /** Longest advice when to try again, in milliseconds: it comes unsigned, and must not silence a replica for good. */
 export const MAX_RETRY_AFTER: number = 60 * 60 * 1000
 
@@ -77,6 +80,37 @@ export interface Records {
   readonly more: boolean
 }
 
+/** What stands in a mailbox, in answer to `get-mailbox`. */
+export interface MailboxContent {
+  readonly type: 'mailbox'
+  readonly ref: number
+  /** The mailbox's Ed25519 key, 32 bytes. */
+  readonly address: Uint8Array
+  readonly counter: number
+  readonly bytes: Uint8Array
+  /** As it came with the `put-mailbox`, 64 bytes. */
+  readonly signature: Uint8Array
+}
+
+/**
+ * Wraps of one device, in answer to `get-keys`: from every delivery of these epochs that has one for it and that the
+ * relay still has, in the order of the log. Fewer than asked for where the frame ends them.
+ */
+export interface Keys {
+  readonly type: 'keys'
+  readonly ref: number
+  readonly space: SpaceId
+  readonly wraps: readonly DeliveredWrap[]
+  /** Epochs up to here are in it, whole. */
+  readonly to: number
+}
+
+export interface DeliveredWrap extends ProvenWrap {
+  readonly epoch: number
+  /** Place in the log of the entry that delivered it. */
+  readonly index: number
+}
+
 /** Authenticates for one space and asks for its log from `from` on, then live. */
 export interface Open {
   readonly type: 'open'
@@ -114,6 +148,11 @@ export interface PushEntry {
   readonly header: Uint8Array
   readonly signature: Uint8Array
   readonly body: Uint8Array | undefined
+  /**
+   * Of an entry that delivers the secret of an epoch: hash (32 bytes) of all its wraps, one after the other, which were
+   * put before. Undefined for any other.
+   */
+  readonly wraps?: Uint8Array | undefined
 }
 
 /** Uploads a part of a large body ahead of the push that needs it. Parts come in order. */
@@ -178,6 +217,18 @@ export interface GetChain {
   readonly to: number
 }
 
+/**
+ * Asks for the wraps that epochs `from … to` hold for the device that is authenticated; what lies beyond the epoch in
+ * force is left out. Answered by `keys`.
+ */
+export interface GetKeys {
+  readonly type: 'get-keys'
+  readonly ref: number
+  readonly space: SpaceId
+  readonly from: number
+  readonly to: number
+}
+
 /** Asks for headers, signatures and tracers from `from` to at most `to`, as a `sync` with this `ref`: for an audit. */
 export interface Read {
   readonly type: 'read'
@@ -210,14 +261,45 @@ export interface Restore {
   readonly more: boolean
 }
 
+/**
+ * Leaves sealed bytes in a mailbox, in the place of what stood there with a smaller counter. Like every request of no
+ * space it is answered by `received` or `reject` with the address in the place of the space.
+ */
+export interface PutMailbox {
+  readonly type: 'put-mailbox'
+  readonly ref: number
+  /** The mailbox's Ed25519 key, 32 bytes. */
+  readonly address: Uint8Array
+  readonly counter: number
+  /** At most `MAX_MAILBOX_LENGTH` of them. */
+  readonly bytes: Uint8Array
+  /** By the mailbox's key over `putMailboxInput`, 64 bytes. */
+  readonly signature: Uint8Array
+}
+
+/** Asks for what stands in a mailbox; whoever asks needs its key, and no space. */
+export interface GetMailbox {
+  readonly type: 'get-mailbox'
+  readonly ref: number
+  /** The mailbox's Ed25519 key, 32 bytes. */
+  readonly address: Uint8Array
+  /** By the mailbox's key over `getMailboxInput`, 64 bytes. */
+  readonly signature: Uint8Array
+}
+
 /** No more of this space on this socket. */
 export interface Leave {
   readonly type: 'leave'
   readonly space: SpaceId
 }
 
-export type RelayMessage = Welcome | Sync | Reject | BodyPart | Received | Records
-export type ReplicaMessage =
+/** What a relay says of a space. */
+export type SpaceAnswer = Sync | Reject | BodyPart | Received | Records | Keys
+/** What a relay answers to a `MailboxRequest`. */
+export type MailboxAnswer = MailboxContent | Reject | Received
+export type RelayMessage = Welcome | SpaceAnswer | MailboxAnswer
+/** What a replica asks of a space. */
+export type SpaceRequest =
   | Open
   | Pull
   | Push
@@ -226,8 +308,11 @@ export type ReplicaMessage =
   | Skip
   | GetDocument
   | GetChain
+  | GetKeys
   | Read
   | Cosign
   | Restore
   | Leave
+export type MailboxRequest = PutMailbox | GetMailbox
+export type ReplicaMessage = SpaceRequest | MailboxRequest
 export type Message = RelayMessage | ReplicaMessage

@@ -1,6 +1,6 @@
 import { SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
-import { decodeControlBody } from './control.ts'
+import { decodeControlBody } from './control-codec.ts'
 import { actorOf, decodeHeader, type Header } from './entry.ts'
 import { encodeEvidence, type PrefixRoot, type TransitionBase } from './evidence.ts'
 import type { Batch, LogView, PinnedRelay } from './log.ts'
@@ -92,7 +92,7 @@ function* authored(state: SpaceState, batches: readonly Batch[]): Generator<Auth
     const control = body && readOr(undefined, () => decodeControlBody(body))
     if (control === undefined) return
     // The number of a device is that of the control entry that admits it (protocol.md R-CONTROL-2).
-    if ('device' in control) keys.set(count, control.device.signing)
+    if ('device' in control && typeof control.device === 'object') keys.set(count, control.device.signing)
     count++
   }
 }

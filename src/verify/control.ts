@@ -1,15 +1,23 @@
 import { concat, toUtf8 } from '../bytes.ts'
-import { asBytes, asBytesUpTo, asText, asTuple, asUint, type Cbor, decodeCbor, encodeCbor } from '../codec.ts'
-import { SealogError } from '../errors.ts'
-import { idBytes, type MemberId, memberIdOf } from '../ids.ts'
+import { idBytes, type MemberId } from '../ids.ts'
 
-/** Ascending power; a member may act on roles below its own (DESIGN §4). */
+/** Ascending power; a member may act on roles below its own, an owner on every role (DESIGN §4). */
 export const ROLES = ['reader', 'writer', 'admin', 'owner'] as const
 export type Role = (typeof ROLES)[number]
 
-const HISTORIES = ['all', 'from-join'] as const
-/** What a new member may read: everything, or what is written in epochs granted to it (DESIGN §7). */
+export const HISTORIES = ['all', 'from-join'] as const
+/** What a member may read: everything, or what is written in epochs from its admission on, and those granted (§7). */
 export type History = (typeof HISTORIES)[number]
+
+export const INVITE_KINDS = ['instant', 'approved', 'device'] as const
+/**
+ * `instant`: whoever holds the link is in at once, and holds a key to the epoch and the history that it grants.
+ * `approved`: the link holds no key; an admin sees who asks and confirms. `device`: an instant invite for one more
+ * device of the inviter's own member.
+ */
+export type InviteKind = (typeof INVITE_KINDS)[number]
+
+export const RENAMED = ['space', 'member', 'device'] as const
 
 /** The public keys of one device, with the proof that their holder has the signing key. */
 export interface DeviceKeys {
@@ -32,8 +40,23 @@ export interface RelayIdentity {
 
 /** What an entry that starts an epoch commits to. Hashes have 32 bytes. */
 export interface EpochStart {
-  readonly commit: Uint8Array
+  /** Determines the read secret of the epoch. */
   readonly readCommit: Uint8Array
+  /** Determines its history secret. */
+  readonly historyCommit: Uint8Array
+}
+
+/** How the secrets of an epoch get to the members (DESIGN §7). */
+export interface Delivery {
+  /** RFC 6962 root over the wraps, 32 bytes; see wraps.ts. */
+  readonly wrapsRoot: Uint8Array
+  readonly wrapsCount: number
+  /** The newest earlier epoch that the author has verified. */
+  readonly target: number
+  /** Secret of the target epoch, for who may read everything, 72 bytes. */
+  readonly link: Uint8Array
+  /** Names secret of the target epoch, for everybody, 72 bytes. */
+  readonly namesLink: Uint8Array
 }
 
 export interface Policy {
@@ -43,9 +66,17 @@ export interface Policy {
   readonly maxBodyLength: number
   /** Distinct other members that must have cosigned a checkpoint before it may be skipped to (DESIGN §5.4). */
   readonly attestations: number
+  /** Clients start a new epoch when the one in force has so many entries, or is so many days old; 0: never for this. */
+  readonly rotateEntries: number
+  readonly rotateDays: number
 }
 
-export interface GenesisBody {
+interface Timed {
+  /** Unix time in milliseconds, by the author's clock: a claim that nothing depends on. */
+  readonly time: number
+}
+
+export interface GenesisBody extends Timed {
   readonly type: 'genesis'
   readonly relay: RelayIdentity
   readonly device: DeviceKeys
@@ -54,212 +85,169 @@ export interface GenesisBody {
   /** The epoch secret for the first device, so that its key alone restores it; see crypto/wrap. */
   readonly wrap: Uint8Array
   readonly policy: Policy
-  /** Sealed under the epoch's read secret, like all names here. */
+  /** Sealed under the names secret of the header's epoch, like all names here. */
   readonly spaceName: Uint8Array
   readonly memberName: Uint8Array
   readonly deviceName: Uint8Array
 }
 
-/** An instant invite: admits a provisional device, whose only permitted act is one `join`. */
-export interface InviteBody {
+/** Admits a provisional device, whose only permitted act is one `join`. */
+export interface InviteBody extends Timed {
   readonly type: 'invite'
+  readonly kind: InviteKind
   readonly device: DeviceKeys
   readonly member: MemberId
   readonly role: Role
   readonly history: History
   /** Unix time in milliseconds. */
   readonly expires: number
+  /**
+   * 1,168 bytes. Empty in an approved invite, and in one for a member that reads from its admission on: such a one gets
+   * the key of the epoch that starts next, and so nothing from before.
+   */
   readonly wrap: Uint8Array
+  /** Approved only: the key under which whoever asks seals its names, itself sealed like a name; else empty. */
+  readonly nameKey: Uint8Array
+}
+
+/** Ends an invite that nobody has used, or a request that nobody has approved. */
+export interface RevokeBody extends Timed {
+  readonly type: 'revoke'
+  /** Number of the provisional or pending device. */
+  readonly invite: number
 }
 
 /** Written by the provisional device of an invite: replaces it by the joiner's own. */
-export interface JoinBody {
+export interface JoinBody extends Timed {
   readonly type: 'join'
   readonly device: DeviceKeys
+  /** Of an approved invite: sealed under a key from the link. */
+  readonly memberName: Uint8Array
+  readonly deviceName: Uint8Array
+}
+
+/** Makes a pending device a member's. */
+export interface ApproveBody extends Timed {
+  readonly type: 'approve'
+  /** Number of the pending device. */
+  readonly request: number
+  /** 1,168 bytes; empty for a member that reads from its admission on. */
   readonly wrap: Uint8Array
   readonly memberName: Uint8Array
   readonly deviceName: Uint8Array
 }
 
-export type ControlBody = GenesisBody | InviteBody | JoinBody
+/** One more device of the author's own member, whose keys are known. */
+export interface AddDeviceBody extends Timed {
+  readonly type: 'add-device'
+  readonly device: DeviceKeys
+  readonly wrap: Uint8Array
+  readonly deviceName: Uint8Array
+}
+
+export interface RemoveDeviceBody extends Timed {
+  readonly type: 'remove-device'
+  readonly device: number
+}
+
+export interface RemoveMemberBody extends Timed {
+  readonly type: 'remove-member'
+  readonly member: MemberId
+}
+
+export interface LeaveBody extends Timed {
+  readonly type: 'leave'
+}
+
+export interface SetRoleBody extends Timed {
+  readonly type: 'set-role'
+  readonly member: MemberId
+  readonly role: Role
+}
+
+/** Starts an epoch: the one way to do so after the genesis. */
+export interface RotateBody extends Timed {
+  readonly type: 'rotate'
+  /** The control head that the author saw, 32 bytes: the wraps are for the devices that were current there. */
+  readonly base: Uint8Array
+  readonly epoch: EpochStart
+  readonly delivery: Delivery
+}
+
+/** Replaces what an epoch's author delivered wrongly. */
+export interface RepairBody extends Timed {
+  readonly type: 'repair'
+  readonly epoch: number
+  readonly delivery: Delivery
+}
+
+export interface PolicyBody extends Timed {
+  readonly type: 'policy'
+  readonly policy: Policy
+  /** Address where the relay is from now on. Its name and key are the space's for good. */
+  readonly url: string
+}
+
+/** Gives one device the read secrets of epochs before its admission. */
+export interface GrantBody extends Timed {
+  readonly type: 'grant'
+  readonly device: number
+  /** The first epoch that the device may read from now on. */
+  readonly from: number
+  /** Read secrets of the epochs from there to where the device could read already; see crypto/grant. */
+  readonly sealed: Uint8Array
+}
+
+export interface RenameBody extends Timed {
+  readonly type: 'rename'
+  readonly what: (typeof RENAMED)[number]
+  /** Of the member; of another thing the own member, which says nothing. */
+  readonly member: MemberId
+  /** Number of the device; of another thing 0. */
+  readonly device: number
+  readonly name: Uint8Array
+}
+
+export type ControlBody =
+  | GenesisBody
+  | InviteBody
+  | RevokeBody
+  | JoinBody
+  | ApproveBody
+  | AddDeviceBody
+  | RemoveDeviceBody
+  | RemoveMemberBody
+  | LeaveBody
+  | SetRoleBody
+  | RotateBody
+  | RepairBody
+  | PolicyBody
+  | GrantBody
+  | RenameBody
+
+export type ControlType = ControlBody['type']
 
 export const MAX_CONTROL_BODY_LENGTH: number = 64 * 1024
 export const MAX_SEALED_NAME_LENGTH = 512
 export const WRAP_LENGTH: number = 1120 + 32 + 16
-
-const TYPES = [
-  'genesis',
-  'invite',
-  'revoke',
-  'join',
-  'add-device',
-  'remove-device',
-  'remove-member',
-  'leave',
-  'set-role',
-  'rotate',
-  'repair',
-  'policy',
-] as const
-
-/** As many as fit into one note beside the relay's own signature. */
-const MAX_ATTESTATIONS = 15
+/** nonce ‖ sealed secret. */
+export const LINK_LENGTH: number = 24 + 32 + 16
 
 const POSSESSION_LABEL = toUtf8('sealog/v1/possession\0')
 
 /**
- * What a new device signs to show that it holds its signing key, and that it chose this KEM key for this space.
+ * What a new device signs to show that it holds its signing key, and that it chose this KEM key for this member of this
+ * space: nobody can have it admitted as a device of somebody else.
  * @param space 32 bytes; zero bytes in a genesis, whose own header signature binds it
  */
-export function possessionInput(space: Uint8Array, signing: Uint8Array, kem: Uint8Array): Uint8Array {
-  return concat(POSSESSION_LABEL, space, signing, kem)
-}
-
-export function encodeControlBody(body: ControlBody): Uint8Array {
-  return encodeCbor([TYPES.indexOf(body.type), ...fieldsOf(body)])
-}
-
-/** @throws SealogError ERR_MALFORMED, ERR_LIMIT; ERR_UPGRADE for a type of a later build */
-export function decodeControlBody(bytes: Uint8Array): ControlBody {
-  const item = decodeCbor(bytes, MAX_CONTROL_BODY_LENGTH)
-  const typeNumber = asUint(Array.isArray(item) ? item[0] : undefined, 'control type')
-  switch (TYPES[typeNumber]) {
-    case 'genesis': {
-      const fields = asTuple(item, 10, 'genesis')
-      return {
-        type: 'genesis',
-        relay: asRelayIdentity(fields[1]),
-        device: asDeviceKeys(fields[2]),
-        member: memberIdOf(asBytes(fields[3], 16, 'member')),
-        epoch: asEpochStart(fields[4]),
-        wrap: asBytes(fields[5], WRAP_LENGTH, 'wrap'),
-        policy: asPolicy(fields[6]),
-        spaceName: asName(fields[7], 'space name'),
-        memberName: asName(fields[8], 'member name'),
-        deviceName: asName(fields[9], 'device name'),
-      }
-    }
-    case 'invite': {
-      const fields = asTuple(item, 7, 'invite')
-      return {
-        type: 'invite',
-        device: asDeviceKeys(fields[1]),
-        member: memberIdOf(asBytes(fields[2], 16, 'member')),
-        role: asRole(fields[3]),
-        history: asHistory(fields[4]),
-        expires: asUint(fields[5], 'expires'),
-        wrap: asBytes(fields[6], WRAP_LENGTH, 'wrap'),
-      }
-    }
-    case 'join': {
-      const fields = asTuple(item, 5, 'join')
-      return {
-        type: 'join',
-        device: asDeviceKeys(fields[1]),
-        wrap: asBytes(fields[2], WRAP_LENGTH, 'wrap'),
-        memberName: asName(fields[3], 'member name'),
-        deviceName: asName(fields[4], 'device name'),
-      }
-    }
-    default:
-      throw new SealogError('ERR_UPGRADE', `control entry of type ${typeNumber}`)
-  }
-}
-
-export function asRole(item: Cbor | undefined): Role {
-  return ROLES[asUint(item, 'role', ROLES.length - 1)] as Role
+export function possessionInput(space: Uint8Array, member: MemberId, signing: Uint8Array, kem: Uint8Array): Uint8Array {
+  return concat(POSSESSION_LABEL, space, idBytes(member), signing, kem)
 }
 
 export function roleNumber(role: Role): number {
   return ROLES.indexOf(role)
 }
 
-export function asHistory(item: Cbor | undefined): History {
-  return HISTORIES[asUint(item, 'history', HISTORIES.length - 1)] as History
-}
-
 export function historyNumber(history: History): number {
   return HISTORIES.indexOf(history)
-}
-
-export function asRelayIdentity(item: Cbor | undefined): RelayIdentity {
-  const fields = asTuple(item, 3, 'relay')
-  return {
-    name: asText(fields[0], 255, 'relay name'),
-    key: asBytes(fields[1], 32, 'relay key'),
-    url: asText(fields[2], 2048, 'relay address'),
-  }
-}
-
-export function relayIdentityFields(relay: RelayIdentity): Cbor {
-  return [relay.name, relay.key, relay.url]
-}
-
-export function epochStartFields(epoch: EpochStart): Cbor {
-  return [epoch.commit, epoch.readCommit]
-}
-
-export function asEpochStart(item: Cbor | undefined): EpochStart {
-  const fields = asTuple(item, 2, 'epoch')
-  return { commit: asBytes(fields[0], 32, 'commit'), readCommit: asBytes(fields[1], 32, 'read commitment') }
-}
-
-export function policyFields(policy: Policy): Cbor {
-  return [policy.contentRules, policy.maxBodyLength, policy.attestations]
-}
-
-export function asPolicy(item: Cbor | undefined): Policy {
-  const fields = asTuple(item, 3, 'policy')
-  const contentRules = asUint(fields[0], 'content rules')
-  if (contentRules !== 1) throw new SealogError('ERR_UPGRADE', `content rules ${contentRules}`)
-  return {
-    contentRules,
-    maxBodyLength: asUint(fields[1], 'largest body', 64 * 1024 * 1024),
-    attestations: asUint(fields[2], 'attestations', MAX_ATTESTATIONS),
-  }
-}
-
-function fieldsOf(body: ControlBody): Cbor[] {
-  switch (body.type) {
-    case 'genesis':
-      return [
-        relayIdentityFields(body.relay),
-        deviceKeysFields(body.device),
-        idBytes(body.member),
-        epochStartFields(body.epoch),
-        body.wrap,
-        policyFields(body.policy),
-        body.spaceName,
-        body.memberName,
-        body.deviceName,
-      ]
-    case 'invite':
-      return [
-        deviceKeysFields(body.device),
-        idBytes(body.member),
-        roleNumber(body.role),
-        historyNumber(body.history),
-        body.expires,
-        body.wrap,
-      ]
-    case 'join':
-      return [deviceKeysFields(body.device), body.wrap, body.memberName, body.deviceName]
-  }
-}
-
-function deviceKeysFields(keys: DeviceKeys): Cbor {
-  return [keys.signing, keys.kem, keys.possession]
-}
-
-function asDeviceKeys(item: Cbor | undefined): DeviceKeys {
-  const fields = asTuple(item, 3, 'device keys')
-  return {
-    signing: asBytes(fields[0], 32, 'signing key'),
-    kem: asBytes(fields[1], 1216, 'KEM key'),
-    possession: asBytes(fields[2], 64, 'proof of possession'),
-  }
-}
-
-function asName(item: Cbor | undefined, what: string): Uint8Array {
-  return asBytesUpTo(item, MAX_SEALED_NAME_LENGTH, what)
 }

@@ -15,9 +15,9 @@ import { SealogError } from '../errors.ts'
 import { idBytes, type SpaceId, spaceIdOf } from '../ids.ts'
 import { type CompactRange, decodeRange, encodeRange } from './compact-range.ts'
 import { MAX_CONTROL_BODY_LENGTH } from './control.ts'
+import { type ControlState, decodeControlState, encodeControlState } from './control-state.ts'
 import { MAX_HEADER_LENGTH } from './entry.ts'
 import type { Batch, BatchEntry, PinnedRelay } from './log.ts'
-import { type ControlState, decodeControlState, encodeControlState } from './state.ts'
 
 /*
  * Evidence (DESIGN §5.5): bytes that hold everything needed to judge, offline and without any key of the space, whether

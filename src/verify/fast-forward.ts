@@ -119,7 +119,15 @@ function replayControl(
       checkRelay(view, reduced.control.relay)
     }
     state = reduced.state
-    entries.push({ index, header, hash, actor: reduced.actor, body, control: reduced.control })
+    entries.push({
+      index,
+      header,
+      hash,
+      actor: reduced.actor,
+      body,
+      control: reduced.control,
+      recipients: reduced.recipients,
+    })
     for (const own of reduced.checks) {
       checks.push({ ...own, code: 'ERR_SIGNATURE', what: `possession in entry ${index}` })
     }

@@ -7,7 +7,7 @@ import { decodeHeader, entryHash } from './entry.ts'
 import { type Evidence, MAX_EVIDENCE_LENGTH, type TransitionBase, type TransitionClaim } from './evidence.ts'
 import { type Anchor, advance, type Batch, emptyView } from './log.ts'
 import { EMPTY_ROOT, verifyConsistency } from './merkle.ts'
-import type { Refusal } from './reducer.ts'
+import type { Refusal } from './refusal.ts'
 import { initialState, type SpaceState, stateRoot } from './state.ts'
 import { stubMap } from './state-map.ts'
 import { mergeTracer } from './tracer.ts'
@@ -231,6 +231,7 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   device: 'by a device that was not current',
   role: 'by somebody whose role does not allow it',
   epoch: 'under an epoch that was not in force',
+  tainted: 'under an epoch whose secret somebody held who had been removed',
   chain: "that does not continue its author's chain",
   retired: 'of a chain that is retired, or retires one that does not exist',
   seen: 'whose author is said to have seen another log',
@@ -243,4 +244,11 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   invite: 'that invites or joins against the rules',
   import: 'that imports into a document that has begun',
   snapshot: 'with a snapshot that adds nothing',
+  expired: 'that joins by an expired invite',
+  member: 'about a member or a device that there is not',
+  'last-owner': 'that leaves the space without an owner',
+  limit: 'beyond the number of invites or devices that a member may have',
+  base: 'that starts an epoch on another base',
+  rate: 'that starts or repairs an epoch too soon',
+  delivery: 'that does not deliver the secret of an epoch as it must',
 }

@@ -11,6 +11,7 @@ import { EMPTY_ROOT, verifyConsistency } from './merkle.ts'
 import { applyHeader } from './reducer.ts'
 import { type SpaceState, stateRoot } from './state.ts'
 import { mergeTracer } from './tracer.ts'
+import type { Recipient } from './wraps.ts'
 
 /** The relay as a replica pinned it at first contact. */
 export interface PinnedRelay {
@@ -80,6 +81,8 @@ export interface VerifiedEntry {
   /** The body that the header commits to; undefined where the relay did not send it. */
   readonly body: Uint8Array | undefined
   readonly control: ControlBody | undefined
+  /** Of a control entry that delivers the secret of an epoch: to whom. */
+  readonly recipients?: readonly Recipient[] | undefined
 }
 
 /** A signature to verify, and what it means if it is wrong. */
@@ -394,12 +397,33 @@ function reduce(
     if (isControl && body === undefined) throw new SealogError('ERR_BODY', `control entry ${index} without its body`)
     const seenRoot = seenRoots.get(header.seenSize) ?? ZERO_32
     const reduced = judge(state, { header, hash, index, seenRoot, controlBody: isControl ? body : undefined })
+    if (reduced.control?.type === 'join') checkExpiry(view, state, header.device, index)
     if (reduced.control?.type === 'genesis') checkRelay(view, reduced.control.relay)
     state = reduced.state
-    const entry = { index, header, hash, actor: reduced.actor, body, control: reduced.control }
+    const entry = {
+      index,
+      header,
+      hash,
+      actor: reduced.actor,
+      body,
+      control: reduced.control,
+      recipients: reduced.recipients,
+    }
     return { entry, signer: reduced.signer, checks: reduced.checks }
   })
   return { state, entries }
+}
+
+/**
+ * An invite that expired admits nobody. The log holds no clock, so the relay decides by its own; but where it signed,
+ * after the expiry, a log that did not have the join yet, it has refuted itself (protocol.md R-JOIN-3).
+ */
+function checkExpiry({ head }: LogView, before: SpaceState | undefined, device: number, index: number): void {
+  const invite = before?.control.invites.get(device)
+  if (invite === undefined || head === undefined || head.size > index || head.time <= invite.expires) return
+  throw new SealogError('ERR_INVALID_ENTRY', `entry ${index} refused: expired`, {
+    details: { reason: 'expired', index },
+  })
 }
 
 function withTracer(state: SpaceState | undefined, tracer: Uint8Array | undefined): SpaceState | undefined {

@@ -1,25 +1,15 @@
 import { equalBytes, isZero } from '../bytes.ts'
 import { ZERO_32 } from '../crypto/hash.ts'
-import { assertValidKemKey } from '../crypto/kem-key.ts'
-import { assertAdmissibleKey, type SignatureCheck } from '../crypto/sign.ts'
-import { type ErrorCode, SealogError } from '../errors.ts'
+import type { SignatureCheck } from '../crypto/sign.ts'
 import { type ActorId, CONTROL_DOCUMENT, type MemberId } from '../ids.ts'
-import {
-  type ControlBody,
-  type DeviceKeys,
-  decodeControlBody,
-  type GenesisBody,
-  type InviteBody,
-  type JoinBody,
-  MAX_CONTROL_BODY_LENGTH,
-  possessionInput,
-  roleNumber,
-} from './control.ts'
+import { genesisControl } from './admission-rules.ts'
+import { type ControlBody, MAX_CONTROL_BODY_LENGTH, roleNumber } from './control.ts'
+import { applyControl, controlBodyOf, isEpochFree } from './control-rules.ts'
+import { type ControlState, currentMember, type DeviceRecord, latestEpoch } from './control-state.ts'
 import { actorOf, type Header } from './entry.ts'
+import { type EntryAt, type LoggedEntry, refusal, refuseIf } from './refusal.ts'
 import {
   type ActorRecord,
-  type ControlState,
-  type DeviceRecord,
   type DocumentRecord,
   emptyDocument,
   findActor,
@@ -31,44 +21,10 @@ import {
   withActor,
   withDocument,
 } from './state.ts'
+import type { Recipient } from './wraps.ts'
 
 /** Concurrent writers that one device may have in one document (protocol.md R-ACTOR-3). */
 export const MAX_OPEN_ACTORS = 16
-
-/** Why an entry is not valid at its place in the log. Same verdict in the relay and in every client. */
-export type Refusal =
-  | 'space'
-  | 'device'
-  | 'role'
-  | 'epoch'
-  | 'chain'
-  | 'retired'
-  | 'seen'
-  | 'kind'
-  | 'length'
-  | 'tag'
-  | 'actors'
-  | 'control-body'
-  | 'key'
-  | 'invite'
-  | 'import'
-  | 'snapshot'
-
-/** An entry at its place in the log. */
-interface LoggedEntry {
-  readonly header: Header
-  /** Leaf hash of the header, 32 bytes. */
-  readonly hash: Uint8Array
-  readonly index: number
-}
-
-/** The log as the reducer sees it while it is at entry `index`. */
-export interface EntryAt extends LoggedEntry {
-  /** Root of the log's first `seenSize` entries, 32 bytes. */
-  readonly seenRoot: Uint8Array
-  /** Of control entries only. */
-  readonly controlBody: Uint8Array | undefined
-}
 
 export interface Reduced {
   readonly state: SpaceState
@@ -79,6 +35,8 @@ export interface Reduced {
   readonly checks: readonly SignatureCheck[]
   /** Of control entries only. */
   readonly control: ControlBody | undefined
+  /** Of an entry that delivers the secret of an epoch: to whom. */
+  readonly recipients?: readonly Recipient[] | undefined
 }
 
 /**
@@ -90,14 +48,15 @@ export interface Reduced {
 export function applyHeader(state: SpaceState | undefined, entry: EntryAt): Reduced {
   if (state === undefined) return applyGenesis(entry)
   const { header } = entry
-  refuseIf(!equalBytes(header.space, spaceOf(state)), entry, 'space')
+  refuseIf(!equalBytes(header.space, state.control.space), entry, 'space')
   const device = currentDevice(state.control, entry)
   const actor = actorOf(header.space, header.document, device.signing, header.incarnation)
   const document = findDocument(state, header.document)
   const previous = document === undefined ? undefined : findActor(document, actor)
 
+  const body = header.kind === 'control' ? controlBodyOf(entry) : undefined
   checkAuthority(state.control, device, entry)
-  if (header.epoch !== state.control.epochs.length - 1) throw refusal(entry, 'epoch', 'ERR_STALE_EPOCH')
+  checkEpoch(state.control, body, entry)
   checkChain(document, previous, entry)
   checkSeen(previous, entry)
   checkTag(previous, entry)
@@ -105,10 +64,9 @@ export function applyHeader(state: SpaceState | undefined, entry: EntryAt): Redu
   refuseIf(header.bodyLength > bodyLimit(state.control, header), entry, 'length')
 
   const next = withDocument(state, withEntry(document, actor, device.member, entry))
-  if (header.kind !== 'control') return { state: next, actor, signer: device.signing, checks: [], control: undefined }
-  const control = controlBodyOf(entry)
-  const { control: changed, checks } = applyControl(state.control, device, control, entry)
-  return { state: { ...next, control: changed }, actor, signer: device.signing, checks, control }
+  if (body === undefined) return { state: next, actor, signer: device.signing, checks: [], control: undefined }
+  const { control, checks, recipients } = applyControl(state.control, device, body, entry)
+  return { state: { ...next, control }, actor, signer: device.signing, checks, control: body, recipients }
 }
 
 // -- Genesis ------------------------------------------------------------------------------------------------------
@@ -125,9 +83,9 @@ function applyGenesis(entry: EntryAt): Reduced {
   refuseIf(header.bodyLength > MAX_CONTROL_BODY_LENGTH, entry, 'length')
   const body = controlBodyOf(entry)
   if (body.type !== 'genesis') throw refusal(entry, 'control-body')
-  const checks = [admit(ZERO_32, body.device, undefined, entry)]
+  const { control, checks } = genesisControl(body, entry)
   const actor = actorOf(entry.hash, CONTROL_DOCUMENT, body.device.signing, header.incarnation)
-  const state = initialState(genesisControl(body, entry))
+  const state = initialState(control)
   return {
     state: withDocument(state, withEntry(undefined, actor, body.member, entry)),
     actor,
@@ -137,27 +95,7 @@ function applyGenesis(entry: EntryAt): Reduced {
   }
 }
 
-function genesisControl(body: GenesisBody, entry: EntryAt): ControlState {
-  const device = deviceRecord(body.device, body.member, body.deviceName)
-  return {
-    space: entry.hash,
-    relay: body.relay,
-    policy: body.policy,
-    spaceName: body.spaceName,
-    devices: new Map([[0, device]]),
-    members: new Map([[body.member, { role: 'owner', history: 'all', name: body.memberName }]]),
-    invites: new Map(),
-    epochs: [body.epoch],
-    count: 1,
-    head: entry.hash,
-  }
-}
-
 // -- Rules for every later entry ----------------------------------------------------------------------------------
-
-function spaceOf(state: SpaceState): Uint8Array {
-  return state.control.space
-}
 
 function currentDevice(control: ControlState, entry: EntryAt): DeviceRecord {
   const device = control.devices.get(entry.header.device)
@@ -170,10 +108,23 @@ function checkAuthority(control: ControlState, device: DeviceRecord, entry: Entr
   const { header } = entry
   refuseIf((header.kind === 'control') !== (header.document === CONTROL_DOCUMENT), entry, 'kind')
   if (header.kind === 'control') return
-  const role = control.members.get(device.member)?.role
-  if (device.provisional || role === undefined || roleNumber(role) < roleNumber('writer')) {
+  const role = currentMember(control, device.member)?.role
+  if (device.standing !== 'member' || role === undefined || roleNumber(role) < roleNumber('writer')) {
     throw refusal(entry, 'role', 'ERR_UNAUTHORIZED')
   }
+}
+
+/**
+ * The epoch is the one in force at this point of the log, so nothing can be backdated; and where somebody holds its
+ * secret who should not read on, nothing is written in it (DESIGN §4). What takes something away, or says nothing in
+ * secret, is valid whatever epoch its author saw: nobody can outrun his own removal by starting epochs.
+ */
+function checkEpoch(control: ControlState, body: ControlBody | undefined, entry: EntryAt): void {
+  const { epoch } = entry.header
+  const inForce = latestEpoch(control)
+  const isInTime = body !== undefined && isEpochFree(body) ? epoch <= inForce : epoch === inForce
+  if (!isInTime) throw refusal(entry, 'epoch', 'ERR_STALE_EPOCH')
+  if (body === undefined && control.rotation === 'tainted') throw refusal(entry, 'tainted', 'ERR_STALE_EPOCH')
 }
 
 /** `seq` and `prev` extend the actor's chain, which is not retired; a new actor finds a free place. */
@@ -205,6 +156,11 @@ function checkTag(previous: ActorRecord | undefined, entry: EntryAt): void {
   if (repeats) refuseIf(!equalBytes(header.tag, previous?.tag ?? ZERO_32), entry, 'tag')
 }
 
+/** An entry that adds no change says nothing new by its tag. */
+function repeatsTag({ kind }: Header): boolean {
+  return kind === 'retire' || kind === 'snapshot'
+}
+
 /** A document may begin with an import; a snapshot covers more than the latest one did, and there is more to cover. */
 function checkContent(document: DocumentRecord | undefined, entry: EntryAt): void {
   const { header } = entry
@@ -227,7 +183,7 @@ export function withEntry(
   entry: LoggedEntry,
 ): DocumentRecord {
   const record = document ?? emptyDocument(entry.header.document, entry.header.epoch)
-  return withActor(withContent(record, member, entry), actorRecord(actor, entry))
+  return withActor(withContent(record, member, entry), actorRecord(actor, findActor(record, actor), entry))
 }
 
 function withContent(record: DocumentRecord, member: MemberId, entry: LoggedEntry): DocumentRecord {
@@ -236,7 +192,7 @@ function withContent(record: DocumentRecord, member: MemberId, entry: LoggedEntr
     case 'changes':
       return { ...record, contentEnd: index + 1 }
     case 'import':
-      return { ...record, contentEnd: index + 1, importTag: header.tag }
+      return { ...record, contentEnd: index + 1, importTag: header.tag, importer: header.device }
     case 'snapshot': {
       const others = record.snapshots.filter(snapshot => snapshot.member !== member)
       const snapshots = [...others, { member, index, hash, seenSize: header.seenSize }].slice(-MAX_SNAPSHOTS)
@@ -252,7 +208,7 @@ function bodyLimit(control: ControlState, header: Header): number {
   return header.kind === 'retire' ? 0 : control.policy.maxBodyLength
 }
 
-function actorRecord(actor: ActorId, { header, hash }: LoggedEntry): ActorRecord {
+function actorRecord(actor: ActorId, previous: ActorRecord | undefined, { header, hash }: LoggedEntry): ActorRecord {
   return {
     actor,
     device: header.device,
@@ -260,130 +216,8 @@ function actorRecord(actor: ActorId, { header, hash }: LoggedEntry): ActorRecord
     hash,
     epoch: header.epoch,
     tag: header.tag,
+    tagEpoch: previous !== undefined && repeatsTag(header) ? previous.tagEpoch : header.epoch,
     seenSize: header.seenSize,
     retired: header.kind === 'retire',
   }
-}
-
-// -- Control entries ----------------------------------------------------------------------------------------------
-
-interface ControlChange {
-  readonly control: ControlState
-  readonly checks: readonly SignatureCheck[]
-}
-
-function controlBodyOf(entry: EntryAt): ControlBody {
-  if (entry.controlBody === undefined) throw refusal(entry, 'control-body')
-  try {
-    return decodeControlBody(entry.controlBody)
-  } catch (cause) {
-    if (cause instanceof SealogError && cause.code === 'ERR_UPGRADE') throw cause
-    throw refusal(entry, 'control-body', 'ERR_INVALID_ENTRY', cause)
-  }
-}
-
-function applyControl(control: ControlState, author: DeviceRecord, body: ControlBody, entry: EntryAt): ControlChange {
-  switch (body.type) {
-    case 'genesis':
-      throw refusal(entry, 'control-body')
-    case 'invite':
-      return applyInvite(control, author, body, entry)
-    case 'join':
-      return applyJoin(control, author, body, entry)
-  }
-}
-
-function applyInvite(control: ControlState, author: DeviceRecord, body: InviteBody, entry: EntryAt): ControlChange {
-  const inviter = control.members.get(author.member)
-  const rank = inviter === undefined ? -1 : roleNumber(inviter.role)
-  // Admins and owners invite; an owner whomever, an admin only below itself.
-  const allowed =
-    !author.provisional && rank >= roleNumber('admin') && (rank === roleNumber('owner') || roleNumber(body.role) < rank)
-  if (!allowed) throw refusal(entry, 'role', 'ERR_UNAUTHORIZED')
-  refuseIf(body.history !== 'all' && roleNumber(body.role) >= roleNumber('admin'), entry, 'invite')
-  refuseIf(isKnownMember(control, body.member), entry, 'invite')
-  const check = admit(entry.header.space, body.device, control, entry)
-  const device = { ...deviceRecord(body.device, body.member, new Uint8Array(0)), provisional: true }
-  const invite = {
-    member: body.member,
-    role: body.role,
-    history: body.history,
-    expires: body.expires,
-    inviter: author.member,
-  }
-  return {
-    control: {
-      ...nextControl(control, entry),
-      devices: new Map(control.devices).set(control.count, device),
-      invites: new Map(control.invites).set(control.count, invite),
-    },
-    checks: [check],
-  }
-}
-
-function applyJoin(control: ControlState, author: DeviceRecord, body: JoinBody, entry: EntryAt): ControlChange {
-  const number = entry.header.device
-  const invite = control.invites.get(number)
-  if (!author.provisional || invite === undefined) throw refusal(entry, 'invite', 'ERR_UNAUTHORIZED')
-  const check = admit(entry.header.space, body.device, control, entry)
-  const devices = new Map(control.devices)
-  devices.set(number, { ...author, removed: control.count })
-  devices.set(control.count, deviceRecord(body.device, invite.member, body.deviceName))
-  const invites = new Map(control.invites)
-  invites.delete(number)
-  const member = { role: invite.role, history: invite.history, name: body.memberName }
-  return {
-    control: {
-      ...nextControl(control, entry),
-      devices,
-      invites,
-      members: new Map(control.members).set(invite.member, member),
-    },
-    checks: [check],
-  }
-}
-
-function nextControl(control: ControlState, entry: EntryAt): ControlState {
-  return { ...control, count: control.count + 1, head: entry.hash }
-}
-
-function isKnownMember(control: ControlState, member: MemberId): boolean {
-  if (control.members.has(member)) return true
-  for (const invite of control.invites.values()) if (invite.member === member) return true
-  return false
-}
-
-/** Both keys are sound, and neither was ever admitted to this space before. @returns the proof to check */
-function admit(space: Uint8Array, keys: DeviceKeys, control: ControlState | undefined, entry: EntryAt): SignatureCheck {
-  try {
-    assertAdmissibleKey(keys.signing)
-    assertValidKemKey(keys.kem)
-  } catch (cause) {
-    throw refusal(entry, 'key', 'ERR_INVALID_ENTRY', cause)
-  }
-  for (const device of control?.devices.values() ?? []) {
-    refuseIf(equalBytes(device.signing, keys.signing) || equalBytes(device.kem, keys.kem), entry, 'key')
-  }
-  return {
-    publicKey: keys.signing,
-    message: possessionInput(space, keys.signing, keys.kem),
-    signature: keys.possession,
-  }
-}
-
-function deviceRecord(keys: DeviceKeys, member: MemberId, name: Uint8Array): DeviceRecord {
-  return { signing: keys.signing, kem: keys.kem, member, provisional: false, removed: undefined, name }
-}
-
-// -- Refusals -----------------------------------------------------------------------------------------------------
-
-function refuseIf(refused: boolean, entry: EntryAt, reason: Refusal): void {
-  if (refused) throw refusal(entry, reason)
-}
-
-function refusal(entry: EntryAt, reason: Refusal, code: ErrorCode = 'ERR_INVALID_ENTRY', cause?: unknown): SealogError {
-  return new SealogError(code, `entry ${entry.index} refused: ${reason}`, {
-    details: { reason, index: entry.index },
-    cause,
-  })
 }

@@ -1,84 +1,10 @@
-import {
-  asArray,
-  asBytes,
-  asBytesUpTo,
-  asOptional,
-  asTuple,
-  asUint,
-  type Cbor,
-  decodeCbor,
-  encodeCbor,
-  optional,
-} from '../codec.ts'
+import { asArray, asBytes, asOptional, asTuple, asUint, decodeCbor, encodeCbor, optional } from '../codec.ts'
 import { type BoundedCache, boundedCache } from '../crypto/bounded-cache.ts'
 import { labelledHash } from '../crypto/hash.ts'
 import { hasCode } from '../errors.ts'
 import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type MemberId, memberIdOf } from '../ids.ts'
-import {
-  asEpochStart,
-  asHistory,
-  asPolicy,
-  asRelayIdentity,
-  asRole,
-  type EpochStart,
-  epochStartFields,
-  type History,
-  historyNumber,
-  type Policy,
-  policyFields,
-  type RelayIdentity,
-  type Role,
-  relayIdentityFields,
-  roleNumber,
-} from './control.ts'
+import { type ControlState, hashControl } from './control-state.ts'
 import { emptyMap, entriesOf, getAt, mapRoot, type StateMap, setAt } from './state-map.ts'
-
-/** One device that was ever admitted; its number is the number of the control entry that admitted it. */
-export interface DeviceRecord {
-  readonly signing: Uint8Array
-  readonly kem: Uint8Array
-  readonly member: MemberId
-  /** Admitted by an instant invite: may do nothing but join. */
-  readonly provisional: boolean
-  /** Number of the control entry that removed it. */
-  readonly removed: number | undefined
-  /** Sealed; empty for a provisional device. */
-  readonly name: Uint8Array
-}
-
-export interface MemberRecord {
-  readonly role: Role
-  readonly history: History
-  /** Sealed. */
-  readonly name: Uint8Array
-}
-
-/** An invite that nobody has used yet; its number is that of the provisional device. */
-export interface OpenInvite {
-  readonly member: MemberId
-  readonly role: Role
-  readonly history: History
-  readonly expires: number
-  readonly inviter: MemberId
-}
-
-/** What control entries fold to (DESIGN §4). */
-export interface ControlState {
-  /** Leaf hash of the genesis: the space's id, 32 bytes. */
-  readonly space: Uint8Array
-  readonly relay: RelayIdentity
-  readonly policy: Policy
-  /** Sealed. */
-  readonly spaceName: Uint8Array
-  readonly devices: ReadonlyMap<number, DeviceRecord>
-  readonly members: ReadonlyMap<MemberId, MemberRecord>
-  readonly invites: ReadonlyMap<number, OpenInvite>
-  readonly epochs: readonly EpochStart[]
-  /** Number of control entries so far: the number that the next one gets. */
-  readonly count: number
-  /** Leaf hash of the latest control entry. */
-  readonly head: Uint8Array
-}
 
 /** The latest of one actor's chain. */
 export interface ActorRecord {
@@ -88,6 +14,8 @@ export interface ActorRecord {
   readonly hash: Uint8Array
   readonly epoch: number
   readonly tag: Uint8Array
+  /** Epoch of the entry that the tag was made for: entries that add no change repeat it. */
+  readonly tagEpoch: number
   readonly seenSize: number
   readonly retired: boolean
 }
@@ -115,6 +43,8 @@ export interface DocumentRecord {
   readonly birthEpoch: number
   /** Tag of the import that the document began with, 32 bytes; undefined where it began empty. */
   readonly importTag: Uint8Array | undefined
+  /** Number of the device that imported it. */
+  readonly importer: number | undefined
   /** Index behind the latest entry that brought content; 0 where none did. */
   readonly contentEnd: number
   /** The latest ones of two members, in the order of the log. */
@@ -150,6 +80,7 @@ export function emptyDocument(document: DocumentId, birthEpoch: number): Documen
     document,
     birthEpoch,
     importTag: undefined,
+    importer: undefined,
     contentEnd: 0,
     snapshots: [],
     actors: emptyMap(hashActor),
@@ -222,61 +153,7 @@ export function actorsOf(record: DocumentRecord): Iterable<ActorRecord> {
   return valuesOf(record.actors)
 }
 
-// -- Rows: how a state is kept, one row for the control state, one for each document and each actor --------------
-
-export function encodeControlState(control: ControlState): Uint8Array {
-  return encodeCbor([
-    control.space,
-    relayIdentityFields(control.relay),
-    policyFields(control.policy),
-    control.spaceName,
-    [...control.devices].map(([number, device]) => [
-      number,
-      device.signing,
-      device.kem,
-      idBytes(device.member),
-      device.provisional ? 1 : 0,
-      optional(device.removed, removed => removed),
-      device.name,
-    ]),
-    [...control.members].map(([member, record]) => [
-      idBytes(member),
-      roleNumber(record.role),
-      historyNumber(record.history),
-      record.name,
-    ]),
-    [...control.invites].map(([number, invite]) => [
-      number,
-      idBytes(invite.member),
-      roleNumber(invite.role),
-      historyNumber(invite.history),
-      invite.expires,
-      idBytes(invite.inviter),
-    ]),
-    control.epochs.map(epochStartFields),
-    control.count,
-    control.head,
-  ])
-}
-
-/** @throws SealogError ERR_MALFORMED, ERR_LIMIT, ERR_UPGRADE */
-export function decodeControlState(bytes: Uint8Array): ControlState {
-  const fields = asTuple(decodeCbor(bytes, MAX_ROW_LENGTH), 10, 'control state')
-  return {
-    space: asBytes(fields[0], 32, 'space'),
-    relay: asRelayIdentity(fields[1]),
-    policy: asPolicy(fields[2]),
-    spaceName: asBytesUpTo(fields[3], 512, 'space name'),
-    devices: new Map(rows(fields[4], 7, 'devices').map(row => [asUint(row[0], 'device'), asDevice(row)])),
-    members: new Map(
-      rows(fields[5], 4, 'members').map(row => [memberIdOf(asBytes(row[0], 16, 'member')), asMember(row)]),
-    ),
-    invites: new Map(rows(fields[6], 6, 'invites').map(row => [asUint(row[0], 'invite'), asInvite(row)])),
-    epochs: asArray(fields[7], MAX_ROWS, 'epochs').map(asEpochStart),
-    count: asUint(fields[8], 'control count'),
-    head: asBytes(fields[9], 32, 'control head'),
-  }
-}
+// -- Rows: how a state is kept, one for each document and each actor; for the rest see control-state.ts --------------
 
 export function encodeActorRecord(record: ActorRecord): Uint8Array {
   return encodeCbor([
@@ -286,6 +163,7 @@ export function encodeActorRecord(record: ActorRecord): Uint8Array {
     record.hash,
     record.epoch,
     record.tag,
+    record.tagEpoch,
     record.seenSize,
     record.retired ? 1 : 0,
   ])
@@ -293,7 +171,7 @@ export function encodeActorRecord(record: ActorRecord): Uint8Array {
 
 /** @throws SealogError ERR_MALFORMED, ERR_LIMIT */
 export function decodeActorRecord(bytes: Uint8Array): ActorRecord {
-  const fields = asTuple(decodeCbor(bytes, 256), 8, 'actor record')
+  const fields = asTuple(decodeCbor(bytes, 256), 9, 'actor record')
   return {
     actor: actorIdOf(asBytes(fields[0], 16, 'actor')),
     device: asUint(fields[1], 'device'),
@@ -301,8 +179,9 @@ export function decodeActorRecord(bytes: Uint8Array): ActorRecord {
     hash: asBytes(fields[3], 32, 'hash'),
     epoch: asUint(fields[4], 'epoch'),
     tag: asBytes(fields[5], 32, 'tag'),
-    seenSize: asUint(fields[6], 'seenSize'),
-    retired: asUint(fields[7], 'retired', 1) === 1,
+    tagEpoch: asUint(fields[6], 'epoch of the tag'),
+    seenSize: asUint(fields[7], 'seenSize'),
+    retired: asUint(fields[8], 'retired', 1) === 1,
   }
 }
 
@@ -312,6 +191,7 @@ export function encodeDocumentRecord(record: DocumentRecord): Uint8Array {
     idBytes(record.document),
     record.birthEpoch,
     optional(record.importTag, tag => tag),
+    optional(record.importer, device => device),
     record.contentEnd,
     record.snapshots.map(({ member, index, hash, seenSize }) => [idBytes(member), index, hash, seenSize]),
   ])
@@ -319,12 +199,13 @@ export function encodeDocumentRecord(record: DocumentRecord): Uint8Array {
 
 /** The record without its actors. @throws SealogError ERR_MALFORMED, ERR_LIMIT */
 export function decodeDocumentRecord(bytes: Uint8Array): DocumentRecord {
-  const fields = asTuple(decodeCbor(bytes, 512), 5, 'document record')
+  const fields = asTuple(decodeCbor(bytes, 512), 6, 'document record')
   return {
     ...emptyDocument(documentIdOf(asBytes(fields[0], 16, 'document')), asUint(fields[1], 'birth epoch')),
     importTag: asOptional(fields[2], 'import tag', (item, what) => asBytes(item, 32, what)),
-    contentEnd: asUint(fields[3], 'content end'),
-    snapshots: asArray(fields[4], MAX_SNAPSHOTS, 'snapshots').map(item => {
+    importer: asOptional(fields[3], 'importer', (item, what) => asUint(item, what)),
+    contentEnd: asUint(fields[4], 'content end'),
+    snapshots: asArray(fields[5], MAX_SNAPSHOTS, 'snapshots').map(item => {
       const row = asTuple(item, 4, 'snapshot')
       return {
         member: memberIdOf(asBytes(row[0], 16, 'member')),
@@ -348,8 +229,6 @@ export function decodeWriterRecord(bytes: Uint8Array): WriterRecord {
 
 /** Snapshots of so many members stay the latest (DESIGN §5.4). */
 export const MAX_SNAPSHOTS = 2
-const MAX_ROWS = 100_000
-const MAX_ROW_LENGTH: number = 256 * 1024 * 1024
 
 export function hashActor(record: ActorRecord): Uint8Array {
   return labelledHash('sealog/v1/actor-record', encodeActorRecord(record))
@@ -364,46 +243,6 @@ export function hashDocument(record: DocumentRecord): Uint8Array {
   return labelledHash('sealog/v1/document-record', encodeDocumentRecord(record), mapRoot(actors), mapRoot(writers))
 }
 
-/** Control states are immutable and change rarely, while the state root is due with every batch. */
-const controlHashes = new WeakMap<ControlState, Uint8Array>()
-
-function hashControl(control: ControlState): Uint8Array {
-  const known = controlHashes.get(control)
-  if (known !== undefined) return known
-  const hash = labelledHash('sealog/v1/control-state', encodeControlState(control))
-  controlHashes.set(control, hash)
-  return hash
-}
-
 function* valuesOf<T>(map: StateMap<T>): Iterable<T> {
   for (const [, value] of entriesOf(map)) yield value
-}
-
-function rows(item: Cbor | undefined, arity: number, what: string): readonly (readonly Cbor[])[] {
-  return asArray(item, MAX_ROWS, what).map(row => asTuple(row, arity, what))
-}
-
-function asDevice(row: readonly Cbor[]): DeviceRecord {
-  return {
-    signing: asBytes(row[1], 32, 'signing key'),
-    kem: asBytes(row[2], 1216, 'KEM key'),
-    member: memberIdOf(asBytes(row[3], 16, 'member')),
-    provisional: asUint(row[4], 'provisional', 1) === 1,
-    removed: asOptional(row[5], 'removed', asUint),
-    name: asBytesUpTo(row[6], 512, 'device name'),
-  }
-}
-
-function asMember(row: readonly Cbor[]): MemberRecord {
-  return { role: asRole(row[1]), history: asHistory(row[2]), name: asBytesUpTo(row[3], 512, 'member name') }
-}
-
-function asInvite(row: readonly Cbor[]): OpenInvite {
-  return {
-    member: memberIdOf(asBytes(row[1], 16, 'member')),
-    role: asRole(row[2]),
-    history: asHistory(row[3]),
-    expires: asUint(row[4], 'expires'),
-    inviter: memberIdOf(asBytes(row[5], 16, 'inviter')),
-  }
 }

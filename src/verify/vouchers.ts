@@ -3,8 +3,8 @@ import { SealogError } from '../errors.ts'
 import type { MemberId, SpaceId } from '../ids.ts'
 import { parseNote } from './checkpoint.ts'
 import { roleNumber } from './control.ts'
+import { type ControlState, currentMember, isMemberDevice } from './control-state.ts'
 import { cosignaturesIn } from './cosignature.ts'
-import type { ControlState } from './state.ts'
 
 /** Who asks, and what was known of the space when it last looked. */
 export interface Asking {
@@ -47,12 +47,10 @@ export function vouchersOf(note: Uint8Array, space: SpaceId, asking: Asking): re
 
 function isCurrent(control: ControlState, device: number): boolean {
   const record = control.devices.get(device)
-  return (
-    record !== undefined && !record.provisional && record.removed === undefined && control.members.has(record.member)
-  )
+  return isMemberDevice(record) && currentMember(control, record.member) !== undefined
 }
 
 function isAdministrator(control: ControlState, member: MemberId): boolean {
-  const role = control.members.get(member)?.role
+  const role = currentMember(control, member)?.role
   return role !== undefined && roleNumber(role) >= roleNumber('admin')
 }

@@ -2,29 +2,30 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { equalBytes, fromBase64Url, toBase64Url, toHex } from '../../src/bytes.ts'
 import { type Cbor, encodeCbor } from '../../src/codec.ts'
+import type { EpochSecret } from '../../src/crdt/epoch-secrets.ts'
 import { decodeInviteLink, encodeInviteLink } from '../../src/crdt/invite-link.ts'
+import { decodeMailboxList, encodeMailboxList } from '../../src/crdt/mailbox-list.ts'
 import { decodeChangesPayload, encodeChangesPayload } from '../../src/crdt/payload.ts'
 import { decodeSecrets, encodeSecrets } from '../../src/crdt/secrets.ts'
 import { SealogError } from '../../src/errors.ts'
-import { memberIdOf } from '../../src/ids.ts'
 import { decodeRelayMessage, decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
 import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import { encodeNote, parseNote } from '../../src/verify/checkpoint.ts'
 import { appendLeaves, decodeRange, emptyRange, encodeRange } from '../../src/verify/compact-range.ts'
-import { decodeControlBody, encodeControlBody } from '../../src/verify/control.ts'
+import { decodeControlBody, encodeControlBody } from '../../src/verify/control-codec.ts'
+import { type DeviceRecord, decodeControlState, encodeControlState } from '../../src/verify/control-state.ts'
 import { decodeHeader, encodeHeader } from '../../src/verify/entry.ts'
 import {
   actorsOf,
   decodeActorRecord,
-  decodeControlState,
   decodeDocumentRecord,
   documentsOf,
   encodeActorRecord,
-  encodeControlState,
   encodeDocumentRecord,
   type SpaceState,
 } from '../../src/verify/state.ts'
-import { type BuiltEntry, bytesOf, LogBuilder, testDevice } from '../helpers/log-builder.ts'
+import { type BuiltEntry, bytesOf, LogBuilder, memberNamed, testDevice } from '../helpers/log-builder.ts'
+import { listedSpace } from '../helpers/mailbox-spaces.ts'
 
 interface Format {
   readonly samples: readonly Uint8Array[]
@@ -38,8 +39,27 @@ function sampleLog(): LogBuilder {
   const { log, writer } = LogBuilder.withWriter()
   log.append(log.changes(writer))
   log.append(log.changes(log.owner))
-  log.append(log.control(log.owner, log.inviteBody(testDevice('guest', log.state?.control.count ?? 0))))
+  const { owner, bodies } = log
+  log.act(owner, log.inviteBody(testDevice('guest', log.nextNumber)))
   log.append(log.retire(writer))
+  // One of everything else that a control entry can say.
+  const { member } = log.controlState.devices.get(writer.number) as DeviceRecord
+  const asking = testDevice('asking', log.nextNumber)
+  log.act(owner, bodies.invite(asking, { kind: 'approved', history: 'from-join', role: 'reader' }))
+  const asker = testDevice('asker', log.nextNumber)
+  log.act(asking, bodies.join(asker))
+  log.act(owner, bodies.deviceInvite(owner, testDevice('phone', log.nextNumber)))
+  log.act(owner, bodies.addDevice(owner, testDevice('tablet', log.nextNumber)))
+  log.act(owner, bodies.rotate())
+  log.act(owner, bodies.repair(1))
+  log.act(owner, bodies.approve(asker.number))
+  log.act(owner, bodies.grant(asker.number, 0))
+  log.act(owner, bodies.rename({ member }, 'Another name'))
+  log.act(owner, bodies.setRole(member, 'admin'))
+  log.act(owner, bodies.policy({ attestations: 2 }))
+  log.act(owner, bodies.revoke(log.controlState.invites.keys().next().value as number))
+  log.act(owner, bodies.removeDevice(asker.number))
+  log.act(owner, bodies.removeMember(member))
   return log
 }
 
@@ -56,6 +76,23 @@ const fromRelay: readonly RelayMessage[] = [
   { type: 'reject', ref, space, code: 'ERR_STALE_CHAIN', message: 'again', position: 1, retryAfter: 100 },
   { type: 'body-part', ref, space, offset: 1, bytes: bytesOf('part') },
   { type: 'received', ref, space },
+  {
+    type: 'mailbox',
+    ref,
+    address: bytesOf('address'),
+    counter: 2,
+    bytes: bytesOf('sealed'),
+    signature: entry.signature,
+  },
+  {
+    type: 'keys',
+    ref,
+    space,
+    wraps: [
+      { epoch: 1, index: 9, device: 0, position: 1, wrap: log.genesisBody().wrap, proof: [bytesOf('a'), bytesOf('b')] },
+    ],
+    to: 1,
+  },
 ]
 const fromReplica: readonly ReplicaMessage[] = [
   { type: 'open', ref, space, from: 3, device: bytesOf('device'), signature: entry.signature, wants: undefined },
@@ -64,13 +101,27 @@ const fromReplica: readonly ReplicaMessage[] = [
   { type: 'put-body', ref, space, hash: bytesOf('hash'), length: 100, offset: 50, bytes: bytesOf('part') },
   { type: 'get-body', ref, space, index: 1, offset: 2 },
   { type: 'leave', space },
+  {
+    type: 'put-mailbox',
+    ref,
+    address: bytesOf('address'),
+    counter: 2,
+    bytes: bytesOf('sealed'),
+    signature: entry.signature,
+  },
+  { type: 'get-mailbox', ref, address: bytesOf('address'), signature: entry.signature },
+  { type: 'push', ref, space, entries: [{ ...entry, wraps: bytesOf('wraps') }] },
+  { type: 'get-keys', ref, space, from: 1, to: 9 },
 ]
 const invite = {
   relay: { ...log.relay, url: 'wss://relay.test' },
   space,
   seed: bytesOf('seed'),
+  kind: 'approved',
   index: 2,
+  member: memberNamed('member'),
   role: 'writer',
+  history: 'from-join',
   expires: 5,
   note: log.note(),
   spaceName: 'Space',
@@ -78,10 +129,13 @@ const invite = {
 } as const
 const secrets = {
   url: 'ws://relay.test',
-  member: memberIdOf(bytesOf('member').slice(0, 16)),
+  member: memberNamed('member'),
   device: { signing: bytesOf('signing'), kem: bytesOf('kem') },
   incarnation: bytesOf('incarnation').slice(0, 8),
-  epochs: [bytesOf('epoch')],
+  epochs: new Map<number, EpochSecret>([
+    [0, { kind: 'names', secret: bytesOf('epoch') }],
+    [3, { kind: 'all', secret: bytesOf('later epoch') }],
+  ]),
   memberName: 'Ann',
   deviceName: 'Laptop',
 } as const
@@ -119,6 +173,10 @@ const FORMATS: Readonly<Record<string, Format>> = {
     again: bytes =>
       fromBase64Url(encodeInviteLink(decodeInviteLink(`sealog:${toBase64Url(bytes)}`)).slice('sealog:'.length)),
   },
+  'lists in mailboxes': {
+    samples: [encodeMailboxList([listedSpace(1), listedSpace(2, 'other.test')])],
+    again: bytes => encodeMailboxList(decodeMailboxList(bytes)),
+  },
   ranges: {
     samples: [
       encodeRange(
@@ -149,7 +207,12 @@ const FORMATS: Readonly<Record<string, Format>> = {
       encodeSecrets({ ...secrets, admission: { type: 'genesis', entry } }),
       encodeSecrets({
         ...secrets,
-        admission: { type: 'join', provisional: secrets.device, index: 3, body: bytesOf('body') },
+        admission: {
+          type: 'join',
+          provisional: secrets.device,
+          nameKey: bytesOf('name key'),
+          body: bytesOf('body'),
+        },
       }),
     ],
     again: bytes => encodeSecrets(decodeSecrets(bytes)),

@@ -28,7 +28,7 @@ beforeEach(async () => {
   ann = { name: 'Ann', store, replica: pair.ann, space: pair.annSpace }
   const guest = await join(world, pair.annSpace, 'Eve', REPLAYS)
   await guest.replica.close()
-  eve = await ScriptedMember.open(world, guest.store, guest.space.id)
+  eve = await ScriptedMember.open(world, guest.store, guest.space.id, store)
 })
 
 afterEach(async () => {

@@ -5,32 +5,35 @@ import { loadView } from '../../src/crdt/view-rows.ts'
 import { wrapSecret } from '../../src/crypto/wrap.ts'
 import { idBytes } from '../../src/ids.ts'
 import type { BodyPart } from '../../src/relay/messages.ts'
-import { decodeControlBody, encodeControlBody } from '../../src/verify/control.ts'
+import { decodeControlBody, encodeControlBody } from '../../src/verify/control-codec.ts'
+import { type ControlState, latestEpoch } from '../../src/verify/control-state.ts'
 import type { PinnedRelay } from '../../src/verify/log.ts'
-import { bytesOf, verdictOf } from '../helpers/log-builder.ts'
+import { bytesOf, memberNamed, verdictOf } from '../helpers/log-builder.ts'
 import { type Note, openPair, openWorld } from '../helpers/world.ts'
 
 /** The invite as the relay may rewrite it: sealed to the same link, but with a secret that the relay knows. */
-function withRelaysSecret(part: BodyPart): BodyPart {
+function withRelaysSecret(part: BodyPart, epoch: number): BodyPart {
   const body = decodeControlBody(part.bytes)
   if (body.type !== 'invite') return part
-  const context = { space: idBytes(part.space), epoch: 0, device: undefined, payloadKind: 0 } as const
-  const wrap = wrapSecret({ ...context, epochSecret: bytesOf('known to the relay'), kemPublicKey: body.device.kem })
+  const context = { space: idBytes(part.space), epoch, device: undefined, payloadKind: 0 } as const
+  const wrap = wrapSecret({ ...context, secret: bytesOf('known to the relay'), kemPublicKey: body.device.kem })
   return { ...part, bytes: encodeControlBody({ ...body, wrap }) }
 }
 
 describe('an invite that is served with a secret of the relay’s choice', () => {
   it('seals nothing, and spoils the join only for as long as the relay lies', async () => {
     const world = await openWorld({ hurry: 0.1 })
-    const { ann, bob, annSpace, annNote } = await openPair(world)
+    const annStore = memoryStore()
+    const { ann, bob, annSpace, annNote } = await openPair(world, { ann: annStore })
     const link = await annSpace.invite({ timeout: world.patience(5000) })
+    const control = (await loadView(annStore, annSpace.id))?.view.state?.control as ControlState
     const size = await world.logSize(annSpace.id)
     const carl = await world.open('Carl')
     let lies = 0
     world.tamper = message => {
       if (message.type !== 'body-part') return [message]
       lies++
-      return [withRelaysSecret(message)]
+      return [withRelaysSecret(message, latestEpoch(control))]
     }
     await expect(carl.joinSpace(link, { timeout: world.patience(700) })).rejects.toThrow()
     expect(lies).toBeGreaterThan(0)
@@ -66,8 +69,11 @@ describe('a link to a space that this replica made itself', () => {
       relay,
       space: space.id,
       seed: bytesOf('seed'),
+      kind: 'instant',
       index: 0,
+      member: memberNamed('somebody'),
       role: 'writer',
+      history: 'all',
       expires: Date.now() + 1_000_000,
       note: note as Uint8Array,
       spaceName: 'Something nice',

@@ -4,10 +4,12 @@ import { judgeVerified } from '../../relay-server/src/judge-verified.ts'
 import { readPush } from '../../relay-server/src/pushed-entry.ts'
 import { sha256, ZERO_32 } from '../../src/crypto/hash.ts'
 import { nobleVerifier } from '../../src/crypto/sign.ts'
-import { CONTROL_DOCUMENT, DIRECTORY_DOCUMENT } from '../../src/ids.ts'
+import { CONTROL_DOCUMENT, DIRECTORY_DOCUMENT, type MemberId } from '../../src/ids.ts'
 import { appendLeaves, emptyRange } from '../../src/verify/compact-range.ts'
-import { encodeControlBody } from '../../src/verify/control.ts'
+import type { ControlBody } from '../../src/verify/control.ts'
+import { encodeControlBody } from '../../src/verify/control-codec.ts'
 import type { Header } from '../../src/verify/entry.ts'
+import type { LogView } from '../../src/verify/log.ts'
 import {
   accept,
   type BuiltEntry,
@@ -50,43 +52,95 @@ const anyFields: fc.Arbitrary<Partial<Header>> = fc
   )
   .map(fields => Object.fromEntries(fields))
 
-const kinds: fc.Arbitrary<string> = fc.constantFrom('changes', 'retire', 'invite', 'join', 'junk')
+const kinds: fc.Arbitrary<string> = fc.constantFrom(
+  'changes',
+  'retire',
+  'invite',
+  'join',
+  'approve',
+  'revoke',
+  'remove-device',
+  'remove-member',
+  'leave',
+  'set-role',
+  'add-device',
+  'grant',
+  'rename',
+  'junk',
+)
 
-function playground(): { log: LogBuilder; authors: readonly TestDevice[]; guest: TestDevice } {
+/** Devices 0 to 8: owner, writer, reader, who waits for approval, and an open invite. */
+function playground(): { log: LogBuilder; authors: readonly TestDevice[] } {
   const { log, writer } = LogBuilder.withWriter()
-  const reader = log.admit('reader', 'reader')
-  const guest = testDevice('guest', log.state?.control.count ?? 0)
-  log.append(log.control(log.owner, log.inviteBody(guest)))
+  const reader = log.admit('reader', 'reader', { history: 'from-join' })
+  const asking = testDevice('asking', log.nextNumber)
+  log.act(log.owner, log.bodies.invite(asking, { kind: 'approved' }))
+  const asker = testDevice('asker', log.nextNumber)
+  log.act(asking, log.bodies.join(asker))
+  const guest = testDevice('guest', log.nextNumber)
+  log.act(log.owner, log.inviteBody(guest))
   log.append(log.changes(writer))
-  return { log, authors: [log.owner, writer, reader, guest], guest }
+  return { log, authors: [log.owner, writer, reader, guest, asker] }
 }
 
-function bodyOf(log: LogBuilder, kind: string): Partial<Header> & { readonly body?: Uint8Array } {
-  const number = log.state?.control.count ?? 0
-  const control = { document: CONTROL_DOCUMENT, kind: 'control', tag: ZERO_32 } as const
+const { log: base, authors } = playground()
+const [, writer, reader, guest, asker] = authors as readonly [
+  TestDevice,
+  TestDevice,
+  TestDevice,
+  TestDevice,
+  TestDevice,
+]
+
+function controlBodyOf(kind: string, author: TestDevice): ControlBody | undefined {
+  const { bodies, nextNumber: number } = base
+  const member = base.controlState.devices.get(writer.number)?.member as MemberId
   switch (kind) {
     case 'invite':
-      return { ...control, body: encodeControlBody(log.inviteBody(testDevice('another guest', number), 'admin')) }
+      return bodies.invite(testDevice('another guest', number), { role: 'admin' })
     case 'join':
-      return { ...control, body: encodeControlBody(log.joinBody(testDevice('guest own', number))) }
-    case 'junk':
-      return { ...control, body: bytesOf('junk') }
-    case 'retire':
-      return { kind: 'retire', body: new Uint8Array(0) }
+      return bodies.join(testDevice('guest own', number), guest.number)
+    case 'approve':
+      return bodies.approve(asker.number)
+    case 'revoke':
+      return bodies.revoke(guest.number)
+    case 'remove-device':
+      return bodies.removeDevice(writer.number)
+    case 'remove-member':
+      return bodies.removeMember(member)
+    case 'leave':
+      return bodies.leave()
+    case 'set-role':
+      return bodies.setRole(member, 'owner')
+    case 'add-device':
+      return bodies.addDevice(author, testDevice('added', number))
+    case 'grant':
+      return bodies.grant(reader.number, 0)
+    case 'rename':
+      return bodies.rename({ device: author.number }, 'Another name')
     default:
-      return { tag: bytesOf('tag'), body: bytesOf('body') }
+      return undefined
   }
 }
 
+function bodyOf(kind: string, author: TestDevice): Partial<Header> & { readonly body?: Uint8Array } {
+  const control = { document: CONTROL_DOCUMENT, kind: 'control', tag: ZERO_32 } as const
+  const body = controlBodyOf(kind, author)
+  if (body !== undefined) return { ...control, body: encodeControlBody(body) }
+  if (kind === 'junk') return { ...control, body: bytesOf('junk') }
+  if (kind === 'retire') return { kind: 'retire', body: new Uint8Array(0) }
+  return { tag: bytesOf('tag'), body: bytesOf('body') }
+}
+
 /** The relay, with what it has; then a replica, of a relay that took the entry whatever it is. */
-async function verdicts(log: LogBuilder, entry: BuiltEntry): Promise<readonly [relay: string, replica: string]> {
+async function verdicts(entry: BuiltEntry, before: LogView): Promise<readonly [relay: string, replica: string]> {
+  const log = base.fork()
   const hashes = log.entries.map(item => item.hash)
   const view = { space: log.space, range: appendLeaves(emptyRange, hashes), state: log.state }
   const push = readPush([{ header: entry.header, signature: entry.signature, body: entry.body }], () => undefined)
   const seenRoots = new Map(Array.from({ length: log.size + 1 }, (_, size) => [size, log.rootAt(size)]))
   const judged = await judgeVerified(view, [push], { relay: log.relay, now: 0, seenRoots }, nobleVerifier)
   const [refusal] = judged.refused
-  const before = await log.viewAt(log.size)
   const { state } = log
   if (refusal === undefined) log.state = judged.view.state
   log.force(entry)
@@ -98,18 +152,18 @@ async function verdicts(log: LogBuilder, entry: BuiltEntry): Promise<readonly [r
 describe('relay and replica judge every entry alike', () => {
   it('whatever is wrong with it: the relay takes exactly what a replica would take from it', async () => {
     const counts = { accepted: 0, refused: 0 }
+    const before = await base.viewAt(base.size)
     await fc.assert(
-      fc.asyncProperty(kinds, fc.nat(3), anyFields, fc.boolean(), async (kind, who, fields, isSigned) => {
-        const { log, authors } = playground()
+      fc.asyncProperty(kinds, fc.nat(4), anyFields, fc.boolean(), async (kind, who, fields, isSigned) => {
         const author = authors[who] as TestDevice
-        const draft = log.entry(author, { ...bodyOf(log, kind), ...fields })
-        const entry = isSigned ? draft : { ...draft, signature: signed(log.owner, draft.decoded, draft.body).signature }
-        const [relay, replica] = await verdicts(log, entry)
+        const draft = base.entry(author, { ...bodyOf(kind, author), ...fields })
+        const forged = isSigned ? undefined : signed(reader, draft.decoded, draft.body).signature
+        const [relay, replica] = await verdicts({ ...draft, signature: forged ?? draft.signature }, before)
         counts[relay === 'accepted' ? 'accepted' : 'refused']++
         expect([relay, replica].filter(verdict => verdict === 'accepted').length).not.toBe(1)
         expect(relay === 'ERR_UPGRADE').toBe(replica === 'ERR_UPGRADE')
       }),
-      { numRuns: 50 },
+      { numRuns: 80 },
     )
     expect(counts.accepted).toBeGreaterThan(0)
     expect(counts.refused).toBeGreaterThan(15)

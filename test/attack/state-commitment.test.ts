@@ -1,27 +1,32 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { toHex } from '../../src/bytes.ts'
-import { documentKey, spaceKey } from '../../src/crdt/rows.ts'
+import { controlKey, documentKey, spaceKey } from '../../src/crdt/rows.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { encodeViewRow, loadView } from '../../src/crdt/view-rows.ts'
 import { documentIdOf } from '../../src/ids.ts'
+import { controlRows } from '../../src/verify/control-state.ts'
 import type { LogView } from '../../src/verify/log.ts'
 import {
   actorsOf,
   documentsOf,
   encodeActorRecord,
-  encodeControlState,
   encodeDocumentRecord,
   type SpaceState,
   stateRoot,
 } from '../../src/verify/state.ts'
 import { accept, bytesOf, LogBuilder, type TestDevice, testDevice, verdictOf } from '../helpers/log-builder.ts'
 
-type Step = readonly [what: 'changes' | 'retire' | 'invite' | 'join', who: number, where: number, slot: number]
+type Step = readonly [
+  what: 'changes' | 'retire' | 'invite' | 'join' | 'rotate' | 'remove',
+  who: number,
+  where: number,
+  slot: number,
+]
 
 const steps: fc.Arbitrary<readonly Step[]> = fc.array(
   fc.tuple(
-    fc.constantFrom('changes', 'changes', 'changes', 'retire', 'invite', 'join'),
+    fc.constantFrom('changes', 'changes', 'changes', 'retire', 'invite', 'join', 'rotate', 'remove'),
     fc.nat(5),
     fc.nat(3),
     fc.nat(2),
@@ -46,11 +51,13 @@ async function play(list: readonly Step[]): Promise<LogBuilder> {
         const guest = testDevice(`guest ${number % 4}`, number)
         log.append(log.control(log.owner, log.inviteBody(guest)))
         guests.push(guest)
-      } else {
+      } else if (what === 'rotate') log.act(author, log.bodies.rotate())
+      else if (what === 'remove') log.act(log.owner, log.bodies.removeDevice(author.number))
+      else {
         const guest = guests[who % Math.max(1, guests.length)]
         if (guest === undefined) return
         const own = testDevice(`own ${number % 4}`, number)
-        log.append(log.control(guest, log.joinBody(own)))
+        log.append(log.control(guest, log.joinBody(own, guest.number)))
         devices.push(own)
       }
     })
@@ -65,7 +72,10 @@ async function stored(view: LogView, note: Uint8Array) {
   const state = view.state as SpaceState
   const puts: [Uint8Array, Uint8Array][] = [
     [spaceKey(view.space, 'view'), encodeViewRow(view, note)],
-    [spaceKey(view.space, 'control'), encodeControlState(state.control)],
+    ...controlRows(state.control).map(({ name, value }): [Uint8Array, Uint8Array] => [
+      controlKey(view.space, name),
+      value,
+    ]),
   ]
   for (const record of documentsOf(state)) {
     puts.push([documentKey(view.space, 'state', record.document), encodeDocumentRecord(record)])

@@ -1,21 +1,26 @@
 import { describe, expect, it } from 'vitest'
 import { fromBase64Url, toBase64Url } from '../../src/bytes.ts'
 import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
-import { decodeInviteLink, encodeInviteLink, type Invite } from '../../src/crdt/invite-link.ts'
+import { decodeInviteLink, encodeInviteLink, encodeInviteQr, type Invite } from '../../src/crdt/invite-link.ts'
 import { idBytes } from '../../src/ids.ts'
-import { bytesOf, LogBuilder, testDevice, verdictOf } from '../helpers/log-builder.ts'
+import { bytesOf, LogBuilder, memberNamed, testDevice, verdictOf } from '../helpers/log-builder.ts'
 
 const log = new LogBuilder()
 log.append(log.genesis())
 log.append(log.control(log.owner, log.inviteBody(testDevice('provisional', 1))))
 log.append(log.changes(log.owner))
 
+const MEMBER = memberNamed('guest')
+
 const INVITE: Invite = {
+  kind: 'instant',
   relay: { ...log.relay, url: 'wss://relay.test' },
   space: log.space,
   seed: bytesOf('seed'),
   index: 1,
+  member: MEMBER,
   role: 'writer',
+  history: 'from-join',
   expires: 1_800_000_000_000,
   note: log.note(),
   spaceName: 'Field notes',
@@ -34,6 +39,18 @@ describe('an invite link (R-LINK-1)', () => {
     expect(link).toMatch(/^https:\/\/app\.example\/join\?x=1#[A-Za-z0-9_-]+$/)
     expect(decodeInviteLink(link)).toEqual(INVITE)
     expect(decodeInviteLink(`  ${link}\n`)).toEqual(INVITE)
+    for (const kind of ['instant', 'approved', 'device'] as const) {
+      expect(decodeInviteLink(encodeInviteLink({ ...INVITE, kind })).kind).toBe(kind)
+    }
+  })
+
+  it('survives as the text of a QR code, in its alphanumeric mode and in one spelling only', async () => {
+    const text = encodeInviteQr(INVITE)
+    expect(text).toMatch(/^SEALOG:[A-Z2-7]+$/)
+    expect(decodeInviteLink(text)).toEqual(INVITE)
+    for (const bad of [text.slice(0, -1), `${text}A`, text.toLowerCase(), text.replace(/.$/, '1')]) {
+      expect(await read(bad)).toBe('ERR_INVITE')
+    }
   })
 
   it('keeps everything behind the #, which browsers send to no server', () => {
@@ -43,12 +60,15 @@ describe('an invite link (R-LINK-1)', () => {
 
   it('has its fields in the order of the specification', () => {
     expect(itemsOf(encodeInviteLink(INVITE))).toEqual([
-      1,
+      2,
+      0, // instant
       [INVITE.relay.name, INVITE.relay.key, INVITE.relay.url],
       idBytes(INVITE.space),
       INVITE.seed,
       1,
+      idBytes(MEMBER),
       1, // writer
+      1, // from-join
       INVITE.expires,
       INVITE.note,
       'Field notes',
@@ -59,11 +79,14 @@ describe('an invite link (R-LINK-1)', () => {
   it.each<readonly [string, (items: Cbor[]) => Cbor]>([
     ['a field less', items => items.slice(0, -1)],
     ['a field more', items => [...items, 0]],
-    ['a seed of 31 bytes', items => items.with(3, bytesOf('seed').slice(1))],
-    ['a role that does not exist', items => items.with(5, 4)],
-    ['a space name that is too long', items => items.with(8, 'x'.repeat(257))],
-    ['an address that is none of a relay', items => items.with(1, ['relay.test', INVITE.relay.key, 'https://x'])],
-    ['no checkpoint', items => items.with(7, bytesOf('note'))],
+    ['a seed of 31 bytes', items => items.with(4, bytesOf('seed').slice(1))],
+    ['a role that does not exist', items => items.with(7, 4)],
+    ['a kind that does not exist', items => items.with(1, 3)],
+    ['a history that does not exist', items => items.with(8, 2)],
+    ['a member id of 15 bytes', items => items.with(6, idBytes(MEMBER).slice(1))],
+    ['a space name that is too long', items => items.with(11, 'x'.repeat(257))],
+    ['an address that is none of a relay', items => items.with(2, ['relay.test', INVITE.relay.key, 'https://x'])],
+    ['no checkpoint', items => items.with(10, bytesOf('note'))],
     ['no array', () => 'invite'],
   ])('with %s is refused', async (_, change) => {
     expect(await read(linkOf(change(itemsOf(encodeInviteLink(INVITE)))))).toBe('ERR_INVITE')
@@ -79,7 +102,7 @@ describe('an invite link (R-LINK-1)', () => {
   })
 
   it('of a later version is for a later build (R-UPGRADE-1)', async () => {
-    expect(await read(linkOf([2, 'whatever']))).toBe('ERR_UPGRADE')
+    expect(await read(linkOf([3, 'whatever']))).toBe('ERR_UPGRADE')
   })
 })
 

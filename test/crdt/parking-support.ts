@@ -4,9 +4,9 @@ import { absorb } from '../../src/crdt/absorb.ts'
 import type { Adoption } from '../../src/crdt/adopt.ts'
 import { type AnyDoc, emptyDoc } from '../../src/crdt/content.ts'
 import { DocumentSet } from '../../src/crdt/document-set.ts'
+import { SpaceKeys } from '../../src/crdt/epoch-secrets.ts'
 import { type ChangesPayload, encodeChangesPayload } from '../../src/crdt/payload.ts'
 import type { Stopped } from '../../src/crdt/rows.ts'
-import { SpaceKeys } from '../../src/crdt/secrets.ts'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
 import { changeTag, sealBody } from '../../src/crypto/keyring.ts'
@@ -15,7 +15,7 @@ import { encodeHeader, entryHash, type Header, headerContext } from '../../src/v
 import { type Advanced, emptyView, type VerifiedEntry } from '../../src/verify/log.ts'
 import { bytesOf, DOCUMENT } from '../helpers/log-builder.ts'
 
-export const KEYS: SpaceKeys = new SpaceKeys([bytesOf('epoch secret')])
+export const KEYS: SpaceKeys = new SpaceKeys(new Map([[0, { kind: 'all', secret: bytesOf('epoch secret') }]]))
 const SPACE = spaceIdOf(bytesOf('space'))
 const { content: CONTENT_KEY, tag: TAG_KEY } = KEYS.forDocument(DOCUMENT, 0, 0)
 
@@ -180,7 +180,7 @@ export class Reader {
     const advanced: Advanced = { view, entries, checks: [] }
     await this.set.exclusive(async () => {
       await this.set.settle()
-      const absorbed = absorb(advanced, new Uint8Array(0), this.set, KEYS, undefined)
+      const absorbed = absorb(advanced, new Uint8Array(0), this.set, KEYS, undefined, undefined)
       await this.#store.commit({ puts: absorbed.puts, deletes: absorbed.deletes })
       for (const { entry, stopped } of absorbed.stopped) this.problems.set(entry.actor, stopped)
       for (const [document, update] of absorbed.updates) this.set.applied(document, update)

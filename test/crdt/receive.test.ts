@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { concat, fromHex, toHex } from '../../src/bytes.ts'
 import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
 import { emptyDoc } from '../../src/crdt/content.ts'
+import { SpaceKeys } from '../../src/crdt/epoch-secrets.ts'
 import { CausalIndex } from '../../src/crdt/guard/causal-index.ts'
 import { pushInt, pushUint } from '../../src/crdt/guard/column-writer.ts'
 import { inspect } from '../../src/crdt/guard.ts'
@@ -10,7 +11,6 @@ import { judgeRow } from '../../src/crdt/judge.ts'
 import { type ChangesPayload, decodeChangesPayload, encodeChangesPayload } from '../../src/crdt/payload.ts'
 import { keysIn, type ReceiveContext, receiveEntry } from '../../src/crdt/receive.ts'
 import type { ChangeTip, LocalChange } from '../../src/crdt/rows.ts'
-import { SpaceKeys } from '../../src/crdt/secrets.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
 import { changeTag, sealBody } from '../../src/crypto/keyring.ts'
 import { type ActorId, actorIdOf } from '../../src/ids.ts'
@@ -23,7 +23,7 @@ import { chunkOf, hashOf, partsOf } from './guard-support.ts'
 
 const ACTOR = actorIdOf(bytesOf('actor').slice(0, 16))
 const OTHER = actorIdOf(bytesOf('other').slice(0, 16))
-const KEYS = new SpaceKeys([bytesOf('epoch secret')])
+const KEYS = new SpaceKeys(new Map([[0, { kind: 'all', secret: bytesOf('epoch secret') }]]))
 const INDEX = 12
 /** Columns of a change chunk: text of keys, and actions. */
 const KEY_COLUMN = 0x15
@@ -131,7 +131,7 @@ describe('an entry of changes', () => {
 
   it('is judged by key, then by tag, then by the guard (R-CONTENT-1)', () => {
     const bad = { ...mine.first, bytes: new Uint8Array(30) }
-    const strange = new SpaceKeys([bytesOf('another secret')])
+    const strange = new SpaceKeys(new Map([[0, { kind: 'all', secret: bytesOf('another secret') }]]))
     expect(receive(entryOf(payloadOf(bad), bytesOf('another hash'), strange))).toEqual(parked('ERR_OPEN'))
     expect(receive(entryOf(payloadOf(bad), bytesOf('another hash')))).toEqual(parked('ERR_TAG'))
     expect(receive(entryWith(bad))).toEqual(parked('ERR_GUARD'))
@@ -141,7 +141,7 @@ describe('an entry of changes', () => {
     const { first } = mine
     expect(receive(entryOf(new Uint8Array(50).fill(0xff), first.hash))).toEqual(parked('ERR_MALFORMED'))
     expect(receive(entryOf(payloadOf(first), bytesOf('another hash')))).toEqual(parked('ERR_TAG'))
-    expect(receive(entryWith(first), { keys: new SpaceKeys([]) })).toEqual(parked('ERR_OPEN'))
+    expect(receive(entryWith(first), { keys: new SpaceKeys(new Map()) })).toEqual(parked('ERR_KEY'))
     const body = entryWith(first).body as Uint8Array
     const header = { ...entryWith(first).header, seq: 1 }
     expect(receive({ ...entryWith(first), header, body })).toEqual(parked('ERR_OPEN'))

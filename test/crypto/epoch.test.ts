@@ -1,11 +1,14 @@
-import { hkdfSync } from 'node:crypto'
+import { createHash, hkdfSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
+import { commitmentsOf, historySecretOf, readCommitOf, readSecretOf } from '../../src/crypto/commitments.ts'
 import {
   assertCommits,
   assertReadCommits,
   deriveEpoch,
   generateEpochSecret,
+  type LinkKind,
+  namesSecretOf,
   openLink,
   sealLink,
 } from '../../src/crypto/epoch.ts'
@@ -15,27 +18,49 @@ const space = new Uint8Array(32).fill(0xaa)
 const keyError = expect.objectContaining({ code: 'ERR_KEY' })
 const openError = expect.objectContaining({ code: 'ERR_OPEN' })
 
-function elsewhere(ikm: Uint8Array, label: string): string {
+function hashed(label: string, input: Uint8Array): string {
+  return createHash('sha256')
+    .update(toUtf8(`sealog/v1/${label}\0`))
+    .update(input)
+    .digest('hex')
+}
+
+function derived(ikm: Uint8Array, label: string): string {
   return toHex(new Uint8Array(hkdfSync('sha256', ikm, new Uint8Array(0), toUtf8(`sealog/v1/${label}\0`), 32)))
 }
 
 describe('what follows from an epoch secret (DESIGN §7)', () => {
-  it('is one HKDF each, and all are different', () => {
+  it('is one hash or HKDF each, and all are different', () => {
     const keys = deriveEpoch(secret)
-    expect(toHex(keys.commit)).toBe(elsewhere(secret, 'commit'))
-    expect(toHex(keys.readSecret)).toBe(elsewhere(secret, 'read'))
-    expect(toHex(keys.historySecret)).toBe(elsewhere(secret, 'history'))
-    expect(toHex(keys.readCommit)).toBe(elsewhere(keys.readSecret, 'read-commit'))
-    expect(new Set(Object.values(keys).map(toHex)).size).toBe(5)
+    expect(toHex(keys.readSecret)).toBe(hashed('read', secret))
+    expect(toHex(keys.historySecret)).toBe(hashed('history', secret))
+    expect(toHex(keys.readCommit)).toBe(hashed('read-commit', keys.readSecret))
+    expect(toHex(keys.historyCommit)).toBe(hashed('history-commit', keys.historySecret))
+    expect(toHex(namesSecretOf(keys.readSecret))).toBe(derived(keys.readSecret, 'names'))
+    expect(new Set([...Object.values(keys), namesSecretOf(keys.readSecret)].map(toHex)).size).toBe(6)
+  })
+
+  it('is the same for who may only hash: commitments, read and history secret', () => {
+    const { readCommit, historyCommit, readSecret, historySecret } = deriveEpoch(secret)
+    expect(commitmentsOf(secret)).toEqual({ readCommit, historyCommit })
+    expect(readSecretOf(secret)).toEqual(readSecret)
+    expect(historySecretOf(secret)).toEqual(historySecret)
+    expect(readCommitOf(readSecret)).toEqual(readCommit)
   })
 
   it('is held against both commitments', () => {
     const keys = deriveEpoch(secret)
     expect(assertCommits(secret, keys)).toEqual(keys)
     const other = deriveEpoch(new Uint8Array(32))
-    expect(() => assertCommits(secret, { commit: other.commit, readCommit: keys.readCommit })).toThrow(keyError)
-    expect(() => assertCommits(secret, { commit: keys.commit, readCommit: other.readCommit })).toThrow(keyError)
-    expect(() => assertCommits(secret, { ...keys, commit: keys.commit.subarray(0, 16) })).toThrow(keyError)
+    expect(() => assertCommits(secret, { historyCommit: other.historyCommit, readCommit: keys.readCommit })).toThrow(
+      keyError,
+    )
+    expect(() => assertCommits(secret, { historyCommit: keys.historyCommit, readCommit: other.readCommit })).toThrow(
+      keyError,
+    )
+    expect(() => assertCommits(secret, { ...keys, historyCommit: keys.historyCommit.subarray(0, 16) })).toThrow(
+      keyError,
+    )
     expect(() => assertReadCommits(keys.readSecret, keys.readCommit)).not.toThrow()
     expect(() => assertReadCommits(keys.secret, keys.readCommit)).toThrow(keyError)
   })
@@ -48,43 +73,45 @@ describe('what follows from an epoch secret (DESIGN §7)', () => {
   })
 })
 
-describe('the link to an earlier epoch', () => {
-  const { historySecret } = deriveEpoch(secret)
+describe.each<LinkKind>(['history', 'names'])('the link to the %s of an earlier epoch', kind => {
+  const key = kind === 'history' ? deriveEpoch(secret).historySecret : namesSecretOf(readSecretOf(secret))
   const earlier = new Uint8Array(32).fill(0x17)
   const context = { space, epoch: 5, target: 3 }
-  const link = sealLink({ ...context, historySecret, secret: earlier })
+  const link = sealLink(kind, { ...context, key, secret: earlier })
 
   it('gives the earlier secret to who holds the later one', () => {
     expect(link).toHaveLength(72)
-    expect(openLink({ ...context, historySecret, link })).toEqual(earlier)
-    expect(sealLink({ ...context, historySecret, secret: earlier })).toEqual(link)
+    expect(openLink(kind, { ...context, key, link })).toEqual(earlier)
+    expect(sealLink(kind, { ...context, key, secret: earlier })).toEqual(link)
   })
 
-  it('opens in no other place and under no other key', () => {
+  it('opens in no other place, under no other key, and as no other kind', () => {
     const elsewhere = [
-      { ...context, space: new Uint8Array(32), historySecret, link },
-      { ...context, epoch: 6, historySecret, link },
-      { ...context, target: 4, historySecret, link },
-      { ...context, historySecret: secret, link },
-      { ...context, historySecret, link: link.subarray(1) },
-      { ...context, historySecret, link: concat(link, Uint8Array.of(0)) },
-      { ...context, historySecret, link: link.map((byte, i) => (i === 40 ? byte ^ 1 : byte)) },
+      { ...context, space: new Uint8Array(32), key, link },
+      { ...context, epoch: 6, key, link },
+      { ...context, target: 4, key, link },
+      { ...context, key: secret, link },
+      { ...context, key, link: link.subarray(1) },
+      { ...context, key, link: concat(link, Uint8Array.of(0)) },
+      { ...context, key, link: link.map((byte, i) => (i === 40 ? byte ^ 1 : byte)) },
     ]
-    for (const options of elsewhere) expect(() => openLink(options)).toThrow(openError)
+    for (const options of elsewhere) expect(() => openLink(kind, options)).toThrow(openError)
+    expect(() => openLink(kind === 'history' ? 'names' : 'history', { ...context, key, link })).toThrow(openError)
   })
 
   it('never meets two secrets under one nonce', () => {
-    const nonces = [earlier, new Uint8Array(32).fill(0x18)].map(secret =>
-      toHex(sealLink({ ...context, historySecret, secret }).subarray(0, 24)),
+    const nonces = [earlier, new Uint8Array(32).fill(0x18)].map(each =>
+      toHex(sealLink(kind, { ...context, key, secret: each }).subarray(0, 24)),
     )
     expect(nonces[0]).not.toBe(nonces[1])
   })
 
   it('leads backwards only', () => {
-    const options = { space, historySecret, secret: earlier }
-    expect(() => sealLink({ ...options, epoch: 3, target: 3 })).toThrow(/^target:/)
-    expect(() => sealLink({ ...options, epoch: -1, target: 0 })).toThrow(/^epoch:/)
-    expect(() => sealLink({ ...options, epoch: 1, target: 0, secret: new Uint8Array(16) })).toThrow(/^secret:/)
-    expect(() => openLink({ ...context, historySecret, link: 'link' as never })).toThrow(/^link:/)
+    const options = { space, key, secret: earlier }
+    expect(() => sealLink(kind, { ...options, epoch: 3, target: 3 })).toThrow(/^target:/)
+    expect(() => sealLink(kind, { ...options, epoch: -1, target: 0 })).toThrow(/^epoch:/)
+    expect(() => sealLink(kind, { ...options, epoch: 1, target: 0, secret: new Uint8Array(16) })).toThrow(/^secret:/)
+    expect(() => sealLink(kind, { ...options, epoch: 1, target: 0, key: new Uint8Array(16) })).toThrow(/^key:/)
+    expect(() => openLink(kind, { ...context, key, link: 'link' as never })).toThrow(/^link:/)
   })
 })

@@ -122,7 +122,7 @@ describe('the body of an entry', () => {
 })
 
 describe('the label of a space, member or device', () => {
-  const place = { readSecret: secrets.readSecret, context: 'space' }
+  const place = { secret: secrets.readSecret, context: 'space' }
 
   it('opens to the text, and its length tells the text to 32 bytes only', () => {
     for (const text of ['', 'Field notes', 'Größe 🌱', 'x'.repeat(256)]) {
@@ -138,10 +138,10 @@ describe('the label of a space, member or device', () => {
     expect(sealLabel({ ...place, text: 'same', random })).not.toEqual(sealLabel({ ...place, text: 'same', random }))
   })
 
-  it('stands in for no other label and opens under no other epoch', () => {
+  it('stands in for no other label and opens under no other secret', () => {
     const sealed = sealLabel({ ...place, text: 'Ada', random })
     expect(() => openLabel({ ...place, context: 'member', sealed })).toThrow(openError)
-    expect(() => openLabel({ ...place, readSecret: secrets.birthReadSecret, sealed })).toThrow(openError)
+    expect(() => openLabel({ ...place, secret: secrets.birthReadSecret, sealed })).toThrow(openError)
     for (const length of [0, 24, 71]) {
       expect(() => openLabel({ ...place, sealed: sealed.subarray(0, length) })).toThrow(openError)
     }
@@ -149,7 +149,7 @@ describe('the label of a space, member or device', () => {
 
   it('of a hostile member cannot be too long or no text', () => {
     const labelKey = new Uint8Array(
-      hkdfSync('sha256', place.readSecret, new Uint8Array(0), toUtf8('sealog/v1/label\0'), 32),
+      hkdfSync('sha256', place.secret, new Uint8Array(0), toUtf8('sealog/v1/label\0'), 32),
     )
     const nonce = new Uint8Array(24)
     const forge = (bytes: Uint8Array) => concat(nonce, seal(labelKey, nonce, padBlocks(bytes), toUtf8('space')))
@@ -166,7 +166,7 @@ describe('misuse', () => {
   it('is named', () => {
     const key = documentKey(secrets)
     const body = { key, payload: new Uint8Array(1), aad: new Uint8Array(1), random, seq: 0 }
-    const label = { readSecret: secrets.readSecret, context: 'space', text: 'a', random }
+    const label = { secret: secrets.readSecret, context: 'space', text: 'a', random }
     expect(() => documentKey({ ...secrets, readSecret: new Uint8Array(31) })).toThrow(/^readSecret:/)
     expect(() => documentKey({ ...secrets, birthReadSecret: new Uint8Array(31) })).toThrow(/^birthReadSecret:/)
     expect(() => tagKey({ ...secrets, document: new Uint8Array(32) })).toThrow(/^document: expected 16 bytes, got 32$/)
@@ -183,6 +183,7 @@ describe('misuse', () => {
     expect(() => sealLabel({ ...label, text: '\ud800' })).toThrow(/^text: expected well-formed/)
     expect(() => sealLabel({ ...label, text: 7 as never })).toThrow(/^text:/)
     expect(() => sealLabel({ ...label, context: 7 as never })).toThrow(/^context:/)
+    expect(() => sealLabel({ ...label, secret: new Uint8Array(31) })).toThrow(/^secret:/)
     expect(() => openLabel({ ...label, sealed: 'a' as never })).toThrow(/^sealed:/)
   })
 })

@@ -1,18 +1,30 @@
 import { toHex } from '../../src/bytes.ts'
+import { SpaceKeys } from '../../src/crdt/epoch-secrets.ts'
 import { spaceKey } from '../../src/crdt/rows.ts'
 import { ownActor } from '../../src/crdt/seal.ts'
-import { decodeSecrets, SpaceKeys } from '../../src/crdt/secrets.ts'
+import { decodeSecrets, type SpaceSecrets } from '../../src/crdt/secrets.ts'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { loadView } from '../../src/crdt/view-rows.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
 import { changeTag, sealBody } from '../../src/crypto/keyring.ts'
+import type { SigningKey } from '../../src/crypto/sign.ts'
 import { nobleSigningKey } from '../../src/crypto/sign-backend.ts'
 import { type ActorId, type DocumentId, idBytes, type SpaceId } from '../../src/ids.ts'
 import { authenticationInput } from '../../src/relay/authentication.ts'
 import { decodeRelayMessage, encodeMessage } from '../../src/relay/message-codec.ts'
-import type { RelayMessage } from '../../src/relay/messages.ts'
+import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import { rootOf } from '../../src/verify/compact-range.ts'
-import { encodeHeader, entryHash, entrySigningInput, type Header, headerContext } from '../../src/verify/entry.ts'
+import { latestEpoch } from '../../src/verify/control-state.ts'
+import {
+  encodeHeader,
+  entryHash,
+  entrySigningInput,
+  type Header,
+  headerContext,
+  type SignedEntry,
+} from '../../src/verify/entry.ts'
+import type { LogView } from '../../src/verify/log.ts'
+import { knownDocument, type SpaceState } from '../../src/verify/state.ts'
 import type { World } from './world.ts'
 
 export interface Forgery {
@@ -38,20 +50,15 @@ export async function sendAsMember(
   document: DocumentId,
   forge: (actor: ActorId) => Omit<Forgery, 'actor'>,
 ): Promise<void> {
-  await store.open()
-  const stored = await loadView(store, space)
-  const secrets = decodeSecrets((await store.get(spaceKey(space, 'secrets'))) as Uint8Array)
-  await store.close()
-  if (stored?.view.state === undefined) throw new Error('the member has no view')
-  const { view } = stored
+  const { secrets, view, state } = await openMember(store, space)
   const signer = nobleSigningKey(secrets.device.signing)
   const incarnation = world.platform.environment.random(8)
   const actor = ownActor(space, document, signer.publicKey, incarnation)
   const { payload, tagged, body, kind = 'changes' } = forge(actor)
-  const number = [...(view.state?.control.devices ?? [])].find(
-    ([, device]) => toHex(device.signing) === toHex(signer.publicKey),
-  )?.[0]
-  const keys = new SpaceKeys(secrets.epochs).forDocument(document, 0, 0)
+  const number = [...state.control.devices].find(([, device]) => toHex(device.signing) === toHex(signer.publicKey))?.[0]
+  const epoch = latestEpoch(state.control)
+  const birth = knownDocument(state, document)?.birthEpoch ?? epoch
+  const keys = new SpaceKeys(secrets.epochs).forDocument(document, birth, epoch)
   const draft: Omit<Header, 'bodyHash' | 'bodyLength'> = {
     space: idBytes(space),
     document,
@@ -61,7 +68,7 @@ export async function sendAsMember(
     prev: new Uint8Array(32),
     seenSize: view.range.size,
     seenRoot: rootOf(view.range),
-    epoch: 0,
+    epoch,
     kind,
     tag: changeTag(keys.tag, tagged),
   }
@@ -69,6 +76,38 @@ export async function sendAsMember(
   const sealed = body ?? sealBody({ key: keys.content, payload, aad: headerContext(draft), random, seq: 0 })
   const header = encodeHeader({ ...draft, bodyHash: sha256(sealed), bodyLength: sealed.length })
   const signature = await signer.sign(entrySigningInput(entryHash(header)))
+  await pushAs(world, view, signer, [{ header, signature, body: sealed }])
+}
+
+/** What a member's device keeps, read out of its store, which is closed. */
+export interface StoredMember {
+  readonly secrets: SpaceSecrets
+  readonly view: LogView
+  readonly state: SpaceState
+}
+
+export async function openMember(store: ReplicaStore, space: SpaceId): Promise<StoredMember> {
+  await store.open()
+  const stored = await loadView(store, space)
+  const secrets = decodeSecrets((await store.get(spaceKey(space, 'secrets'))) as Uint8Array)
+  await store.close()
+  const state = stored?.view.state
+  if (stored === undefined || state === undefined) throw new Error('the member has no view')
+  return { secrets, view: stored.view, state }
+}
+
+/**
+ * Has the relay append what a device signed on top of its view.
+ * @param wraps of the one entry that delivers some, one after the other
+ */
+export async function pushAs(
+  world: World,
+  view: LogView,
+  signer: SigningKey,
+  entries: readonly SignedEntry[],
+  wraps?: Uint8Array,
+): Promise<void> {
+  const { space } = view
   const before = await world.logSize(space)
   await new Promise<void>((resolve, reject) => {
     const connection = world.platform.transport.connect('ws://relay.test', {
@@ -76,24 +115,32 @@ export async function sendAsMember(
       onClose: () => reject(new Error('closed')),
       onFrame: frame => void onMessage(decodeRelayMessage(frame)).catch(reject),
     })
+    const send = (message: ReplicaMessage): void => connection.send(encodeMessage(message))
+    const push = (): void => {
+      const hash = wraps && sha256(wraps)
+      send({ type: 'push', ref: 3, space, entries: entries.map(entry => ({ ...entry, wraps: hash })) })
+    }
     const onMessage = async (message: RelayMessage): Promise<void> => {
       if (message.type === 'welcome') {
         const input = authenticationInput(view.relay, message.challenge, space, signer.publicKey)
-        connection.send(
-          encodeMessage({
-            type: 'open',
-            ref: 1,
-            space,
-            from: view.range.size,
-            device: signer.publicKey,
-            signature: await signer.sign(input),
-            wants: undefined,
-          }),
-        )
-      } else if (message.type === 'reject') reject(new Error(`${message.code}: ${message.message}`))
-      else if (message.type === 'sync' && message.ref === 1) {
-        connection.send(encodeMessage({ type: 'push', ref: 2, space, entries: [{ header, signature, body: sealed }] }))
-      } else if (message.type === 'sync' && (await world.logSize(space)) > before) {
+        send({
+          type: 'open',
+          ref: 1,
+          space,
+          from: view.range.size,
+          device: signer.publicKey,
+          signature: await signer.sign(input),
+          wants: undefined,
+        })
+      } else if (message.type === 'reject') {
+        connection.close()
+        reject(new Error(`${message.code}: ${message.message}`))
+      } else if (message.type === 'sync' && message.ref === 1) {
+        if (wraps === undefined) push()
+        else
+          send({ type: 'put-body', ref: 2, space, hash: sha256(wraps), length: wraps.length, offset: 0, bytes: wraps })
+      } else if (message.type === 'received' && message.ref === 2) push()
+      else if (message.type === 'sync' && (await world.logSize(space)) > before) {
         connection.close()
         resolve()
       }

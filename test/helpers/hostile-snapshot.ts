@@ -1,6 +1,7 @@
+import { SpaceKeys } from '../../src/crdt/epoch-secrets.ts'
 import { spaceKey } from '../../src/crdt/rows.ts'
 import { type SealContext, sealSnapshot } from '../../src/crdt/seal.ts'
-import { decodeSecrets, SpaceKeys } from '../../src/crdt/secrets.ts'
+import { decodeSecrets } from '../../src/crdt/secrets.ts'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { loadView } from '../../src/crdt/view-rows.ts'
 import { changeTag } from '../../src/crypto/keyring.ts'

@@ -26,7 +26,7 @@ const OCCASIONS: readonly (readonly [RegExp, Occasion])[] = [
   // Told in tests of their own: they need a long body, a join, or two branches of the log.
   [/-body-part(-offset)?$|^withhold-body$|^fabricated-log$|-of-another-branch$/, 'elsewhere'],
   [/-tracer$/, 'elsewhere'],
-  [/^(skip|document|chain)-/, 'elsewhere'],
+  [/^(skip|document|chain|keys|admits)-/, 'elsewhere'],
 ]
 
 function occasionOf({ name, expected }: Lie): Occasion {

@@ -1,19 +1,12 @@
-import { toUtf8 } from '../../src/bytes.ts'
 import { sha256, ZERO_32 } from '../../src/crypto/hash.ts'
 import { nobleVerifier, publicKeyOf, signSync } from '../../src/crypto/sign.ts'
-import { kemPublicKeyOf } from '../../src/crypto/wrap.ts'
 import { SealogError } from '../../src/errors.ts'
-import { CONTROL_DOCUMENT, type DocumentId, documentIdOf, memberIdOf, type SpaceId, spaceIdOf } from '../../src/ids.ts'
+import { CONTROL_DOCUMENT, type DocumentId, documentIdOf, type SpaceId, spaceIdOf } from '../../src/ids.ts'
 import { assertChecks } from '../../src/verify/check.ts'
 import { type Checkpoint, encodeNote, encodeNoteText, originOf } from '../../src/verify/checkpoint.ts'
-import {
-  type ControlBody,
-  type DeviceKeys,
-  encodeControlBody,
-  possessionInput,
-  type Role,
-  WRAP_LENGTH,
-} from '../../src/verify/control.ts'
+import type { ControlBody, Role } from '../../src/verify/control.ts'
+import { encodeControlBody } from '../../src/verify/control-codec.ts'
+import { type ControlState, latestEpoch } from '../../src/verify/control-state.ts'
 import {
   actorOf,
   decodeHeader,
@@ -28,45 +21,28 @@ import { noteKeyHash } from '../../src/verify/note-key.ts'
 import { appendNodes, proveConsistency, proveInclusion, rootAt } from '../../src/verify/prove.ts'
 import { applyHeader, type Reduced } from '../../src/verify/reducer.ts'
 import { findActor, findDocument, type SpaceState, stateRoot } from '../../src/verify/state.ts'
+import { type BodyOf, ControlBodies } from './control-bodies.ts'
+import { bytesOf, type TestDevice, testDevice } from './test-device.ts'
 
-/** 32 bytes that are the same in every run. */
-export function bytesOf(label: string): Uint8Array {
-  return sha256(toUtf8(label))
-}
-
-/** A device of a hand-made log: its secrets, and the number under which the log knows it. */
-export interface TestDevice {
-  /** Ed25519 seed, 32 bytes. */
-  readonly signing: Uint8Array
-  /** X-Wing public key, 1,216 bytes. */
-  readonly kem: Uint8Array
-  /** 8 bytes. */
-  readonly incarnation: Uint8Array
-  readonly number: number
-}
-
-const kemKeys = new Map<string, Uint8Array>()
-
-export function testDevice(name: string, number: number): TestDevice {
-  const kem = kemKeys.get(name) ?? kemPublicKeyOf(bytesOf(`${name} kem`))
-  kemKeys.set(name, kem)
-  return { signing: bytesOf(`${name} signing`), kem, incarnation: bytesOf(`${name} incarnation`).slice(0, 8), number }
-}
-
-/** The public half of a device, with a proof of possession for this space. */
-export function deviceKeys(device: TestDevice, space: Uint8Array): DeviceKeys {
-  const signing = publicKeyOf(device.signing)
-  return { signing, kem: device.kem, possession: signSync(device.signing, possessionInput(space, signing, device.kem)) }
-}
+export { bytesOf, deviceKeys, memberNamed, type TestDevice, testDevice } from './test-device.ts'
 
 export interface BuiltEntry extends SignedEntry {
   readonly hash: Uint8Array
   readonly decoded: Header
+  /** Of an entry that delivers the secret of an epoch: all wraps, one after the other, as they are uploaded. */
+  readonly wraps?: Uint8Array | undefined
 }
 
 /** What an entry differs in from the one that the log expects next. */
 export interface EntryOptions extends Partial<Header> {
   readonly body?: Uint8Array
+}
+
+export interface BuilderOptions {
+  readonly relaySeed?: Uint8Array
+  readonly relayName?: string
+  /** Wraps are noise of the right length, where thousands are made and nobody opens one. */
+  readonly blind?: boolean
 }
 
 export interface BatchOptions {
@@ -87,6 +63,8 @@ export const DOCUMENT: DocumentId = documentIdOf(bytesOf('document').slice(0, 16
 export class LogBuilder {
   readonly owner: TestDevice
   readonly relay: PinnedRelay
+  /** What stands in control entries. */
+  bodies: ControlBodies
   readonly entries: BuiltEntry[] = []
   state: SpaceState | undefined
   /** Of the next note, Unix milliseconds. */
@@ -96,9 +74,10 @@ export class LogBuilder {
   readonly #states: (SpaceState | undefined)[] = [undefined]
   #bodies = 0
 
-  constructor({ relaySeed = RELAY_SEED, relayName = RELAY_NAME }: { relaySeed?: Uint8Array; relayName?: string } = {}) {
+  constructor({ relaySeed = RELAY_SEED, relayName = RELAY_NAME, blind = false }: BuilderOptions = {}) {
     this.#relaySeed = relaySeed
     this.relay = { name: relayName, key: publicKeyOf(relaySeed) }
+    this.bodies = new ControlBodies({ ...this.relay, url: 'ws://relay.test' }, () => this.state?.control, { blind })
     this.owner = testDevice('owner', 0)
   }
 
@@ -116,60 +95,37 @@ export class LogBuilder {
 
   // -- Entries ----------------------------------------------------------------------------------------------------
 
-  genesisBody(): Extract<ControlBody, { type: 'genesis' }> {
-    return {
-      type: 'genesis',
-      relay: { ...this.relay, url: 'ws://relay.test' },
-      device: deviceKeys(this.owner, ZERO_32),
-      member: memberIdOf(bytesOf('owner').slice(0, 16)),
-      epoch: { commit: bytesOf('commit'), readCommit: bytesOf('read commit') },
-      wrap: new Uint8Array(WRAP_LENGTH).fill(1),
-      policy: { contentRules: 1, maxBodyLength: 1024 * 1024, attestations: 1 },
-      spaceName: bytesOf('space name'),
-      memberName: bytesOf('owner name'),
-      deviceName: bytesOf('device name'),
-    }
+  genesisBody(): BodyOf<'genesis'> {
+    return this.bodies.genesis(this.owner)
   }
 
   genesis(body: ControlBody = this.genesisBody(), options: EntryOptions = {}): BuiltEntry {
-    return this.entry(this.owner, {
-      space: ZERO_32,
-      document: CONTROL_DOCUMENT,
-      kind: 'control',
-      body: encodeControlBody(body),
-      ...options,
-    })
+    return this.control(this.owner, body, { space: ZERO_32, ...options })
   }
 
-  inviteBody(provisional: TestDevice, role: Role = 'writer'): Extract<ControlBody, { type: 'invite' }> {
-    return {
-      type: 'invite',
-      device: deviceKeys(provisional, this.spaceBytes),
-      member: memberIdOf(bytesOf(`member ${provisional.number}`).slice(0, 16)),
-      role,
-      history: 'all',
-      expires: 2_000_000_000_000,
-      wrap: new Uint8Array(WRAP_LENGTH).fill(2),
-    }
+  inviteBody(provisional: TestDevice, role: Role = 'writer'): BodyOf<'invite'> {
+    return this.bodies.invite(provisional, { role })
   }
 
-  joinBody(device: TestDevice): Extract<ControlBody, { type: 'join' }> {
-    return {
-      type: 'join',
-      device: deviceKeys(device, this.spaceBytes),
-      wrap: new Uint8Array(WRAP_LENGTH).fill(3),
-      memberName: bytesOf('member name'),
-      deviceName: bytesOf('device name'),
-    }
+  /** @param invited number of the provisional device; by default the one admitted right before */
+  joinBody(device: TestDevice, invited?: number): BodyOf<'join'> {
+    return this.bodies.join(device, invited)
   }
 
+  /** A control entry by any device, with whatever body: see `bodies`. */
   control(author: TestDevice, body: ControlBody, options: EntryOptions = {}): BuiltEntry {
-    return this.entry(author, {
+    const entry = this.entry(author, {
       document: CONTROL_DOCUMENT,
       kind: 'control',
       body: encodeControlBody(body),
       ...options,
     })
+    return 'delivery' in body ? { ...entry, wraps: this.bodies.wrapsOf(body.delivery) } : entry
+  }
+
+  /** The same, appended. @throws SealogError */
+  act(author: TestDevice, body: ControlBody, options: EntryOptions = {}): BuiltEntry {
+    return this.append(this.control(author, body, options))
   }
 
   /** Changes of `author` in a document, with a body of its own. */
@@ -202,7 +158,7 @@ export class LogBuilder {
       prev: latest?.hash ?? ZERO_32,
       seenSize: this.size,
       seenRoot: this.rootAt(Math.min(fields.seenSize ?? this.size, this.size)),
-      epoch: 0,
+      epoch: this.state === undefined ? 0 : latestEpoch(this.state.control),
       kind: 'changes',
       tag: ZERO_32,
       bodyHash: sha256(body),
@@ -250,6 +206,19 @@ export class LogBuilder {
     return entry
   }
 
+  /** The same log, to be gone on with by itself. */
+  fork(): LogBuilder {
+    const copy = new LogBuilder({ relaySeed: this.#relaySeed, relayName: this.relay.name })
+    copy.bodies = this.bodies.fork(() => copy.state?.control)
+    copy.entries.push(...this.entries)
+    copy.state = this.state
+    copy.time = this.time
+    for (const [place, hash] of this.#nodes) copy.#nodes.set(place, hash)
+    copy.#states.push(...this.#states.slice(1))
+    copy.#bodies = this.#bodies
+    return copy
+  }
+
   /** A log with its genesis, and a writer who has joined. */
   static withWriter(): { readonly log: LogBuilder; readonly writer: TestDevice } {
     const log = new LogBuilder()
@@ -258,13 +227,23 @@ export class LogBuilder {
   }
 
   /** Invites somebody and lets them join: two control entries. */
-  admit(name: string, role: Role = 'writer'): TestDevice {
-    const number = this.state?.control.count ?? 0
-    const provisional = testDevice(`${name} provisional`, number)
-    this.append(this.control(this.owner, this.inviteBody(provisional, role)))
-    const device = testDevice(name, number + 1)
-    this.append(this.control(provisional, this.joinBody(device)))
+  admit(name: string, role: Role = 'writer', change: Partial<BodyOf<'invite'>> = {}): TestDevice {
+    const provisional = testDevice(`${name} provisional`, this.nextNumber)
+    this.act(this.owner, this.bodies.invite(provisional, { role, ...change }))
+    const device = testDevice(name, this.nextNumber)
+    this.act(provisional, this.bodies.join(device, provisional.number))
     return device
+  }
+
+  /** The number of the device that the next control entry admits. */
+  get nextNumber(): number {
+    return this.state?.control.count ?? 0
+  }
+
+  /** What the control entries so far fold to. */
+  get controlState(): ControlState {
+    if (this.state === undefined) throw new Error('the log has no genesis')
+    return this.state.control
   }
 
   /** What the first `size` entries fold to. */

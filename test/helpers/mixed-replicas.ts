@@ -14,7 +14,7 @@ import type { SpaceDocument } from '../../src/space-document.ts'
 import { actorsOf, findDocument, stateRoot } from '../../src/verify/state.ts'
 import { actorOf } from '../crdt/parking-support.ts'
 import { tipIn } from '../crdt/snapshot-support.ts'
-import type { Note, World } from './world.ts'
+import { type Note, settleKeys, type World } from './world.ts'
 
 const NEVER = { entries: Number.POSITIVE_INFINITY }
 const NO_SNAPSHOTS = { ...NEVER, bytes: Number.POSITIVE_INFINITY, delay: 1 }
@@ -49,6 +49,8 @@ export async function join(
   const link = await inviter.invite({ timeout })
   const replica = await openGuest(world, name, store, limits, replicate)
   const space = await replica.joinSpace(link, { timeout })
+  await inviter.sync({ timeout })
+  await settleKeys(inviter, { timeout })
   await space.sync({ timeout })
   return { name, store, replica, space }
 }

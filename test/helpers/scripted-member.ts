@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { toHex } from '../../src/bytes.ts'
+import { SpaceKeys } from '../../src/crdt/epoch-secrets.ts'
 import { encodeChangesPayload } from '../../src/crdt/payload.ts'
 import { spaceKey } from '../../src/crdt/rows.ts'
 import { ownActor } from '../../src/crdt/seal.ts'
-import { decodeSecrets, SpaceKeys } from '../../src/crdt/secrets.ts'
+import { decodeSecrets, type SpaceSecrets } from '../../src/crdt/secrets.ts'
 import type { ReplicaStore } from '../../src/crdt/store.ts'
 import { loadView } from '../../src/crdt/view-rows.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
@@ -16,8 +17,10 @@ import { decodeRelayMessage, encodeMessage } from '../../src/relay/message-codec
 import type { RelayMessage } from '../../src/relay/messages.ts'
 import type { Connection } from '../../src/relay/transport.ts'
 import { appendLeaf, type CompactRange, rootOf } from '../../src/verify/compact-range.ts'
+import { latestEpoch } from '../../src/verify/control-state.ts'
 import { encodeHeader, entryHash, entrySigningInput, type Header, headerContext } from '../../src/verify/entry.ts'
-import type { PinnedRelay } from '../../src/verify/log.ts'
+import type { LogView, PinnedRelay } from '../../src/verify/log.ts'
+import { knownDocument, type SpaceState } from '../../src/verify/state.ts'
 import { Author, type Content } from '../crdt/parking-support.ts'
 import type { World } from './world.ts'
 
@@ -35,38 +38,48 @@ interface Identity {
   readonly device: number
   readonly relay: PinnedRelay
   readonly signer: SigningKey
+}
+
+/** What it takes to seal: the epoch in force, its keys, and the documents that there are. */
+interface Knowledge {
   readonly keys: SpaceKeys
+  readonly state: SpaceState
 }
 
 /** A member without a replica, which sends whatever its keys allow, under as many actors as it likes. */
 export class ScriptedMember {
   readonly #identity: Identity
+  readonly #knowledge: () => Promise<Knowledge>
   readonly #connection: Connection
   #range: CompactRange
   #ref = 1
   #onMessage: (message: RelayMessage) => void = () => {}
 
-  /** @param store of a member's replica, which is closed */
-  static async open(world: World, store: ReplicaStore, space: SpaceId): Promise<ScriptedMember> {
+  /**
+   * @param store of a member's replica, which is closed
+   * @param friend store of a replica that is open: who goes on in later epochs has it from there by what keys
+   */
+  static async open(world: World, store: ReplicaStore, space: SpaceId, friend?: ReplicaStore): Promise<ScriptedMember> {
     await store.open()
-    const stored = await loadView(store, space)
-    const secrets = decodeSecrets((await store.get(spaceKey(space, 'secrets'))) as Uint8Array)
+    const { view, state, secrets } = await read(store, space)
     await store.close()
-    if (stored?.view.state === undefined) throw new Error('the member has no view')
-    const { view } = stored
     const signer = nobleSigningKey(secrets.device.signing)
-    const device = [...(view.state?.control.devices ?? [])].find(
-      ([, { signing }]) => toHex(signing) === toHex(signer.publicKey),
-    )?.[0]
+    const device = [...state.control.devices].find(([, { signing }]) => toHex(signing) === toHex(signer.publicKey))?.[0]
     if (device === undefined) throw new Error('no device of the space')
-    const identity = { space, device, relay: view.relay, signer, keys: new SpaceKeys(secrets.epochs) }
-    const member = new ScriptedMember(world, identity, view.range)
+    const own = { keys: new SpaceKeys(secrets.epochs), state }
+    const knowledge = async (): Promise<Knowledge> => {
+      if (friend === undefined) return own
+      const { secrets, state } = await read(friend, space)
+      return { keys: new SpaceKeys(secrets.epochs), state }
+    }
+    const member = new ScriptedMember(world, { space, device, relay: view.relay, signer }, knowledge, view.range)
     await member.#greet()
     return member
   }
 
-  private constructor(world: World, identity: Identity, range: CompactRange) {
+  private constructor(world: World, identity: Identity, knowledge: () => Promise<Knowledge>, range: CompactRange) {
     this.#identity = identity
+    this.#knowledge = knowledge
     this.#range = range
     this.#connection = world.platform.transport.connect('ws://relay.test', {
       onOpen: () => {},
@@ -119,10 +132,13 @@ export class ScriptedMember {
    * @param onSealed gets the hash of its body before anybody else sees it
    */
   async send(puppet: Puppet, content: Content, onSealed: (bodyHash: Uint8Array) => void = () => {}): Promise<void> {
-    const { space, device, signer, keys } = this.#identity
+    const { space, device, signer } = this.#identity
+    const { keys, state } = await this.#knowledge()
     const { kind = 'changes', tagged, plain, body, ...payload } = content
     const { document, incarnation } = puppet
-    const { content: key, tag } = keys.forDocument(document, 0, 0)
+    const epoch = latestEpoch(state.control)
+    const birth = knownDocument(state, document)?.birthEpoch ?? epoch
+    const { content: key, tag } = keys.forDocument(document, birth, epoch)
     const committed = tagged ?? payload.latestHash ?? new Uint8Array(32)
     const draft: Omit<Header, 'bodyHash' | 'bodyLength'> = {
       space: idBytes(space),
@@ -133,7 +149,7 @@ export class ScriptedMember {
       prev: puppet.prev,
       seenSize: this.#range.size,
       seenRoot: rootOf(this.#range),
-      epoch: 0,
+      epoch,
       kind,
       tag: changeTag(tag, committed),
     }
@@ -156,6 +172,16 @@ export class ScriptedMember {
   close(): void {
     this.#connection.close()
   }
+}
+
+async function read(
+  store: ReplicaStore,
+  space: SpaceId,
+): Promise<{ readonly view: LogView; readonly state: SpaceState; readonly secrets: SpaceSecrets }> {
+  const view = (await loadView(store, space))?.view
+  const secrets = decodeSecrets((await store.get(spaceKey(space, 'secrets'))) as Uint8Array)
+  if (view?.state === undefined) throw new Error('the member has no view')
+  return { view, state: view.state, secrets }
 }
 
 const bytes = (length: number): Uint8Array => new Uint8Array(randomBytes(length))

@@ -5,6 +5,7 @@ import type { SyncLimits } from '../../src/crdt/sync-limits.ts'
 import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
 import type { Environment } from '../../src/environment.ts'
 import { platformEnvironment } from '../../src/environment-platform.ts'
+import { hasCode } from '../../src/errors.ts'
 import type { SpaceId } from '../../src/ids.ts'
 import { decodeRelayMessage, decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
 import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
@@ -12,6 +13,7 @@ import type { Transport } from '../../src/relay/transport.ts'
 import { Replica, type ReplicaOptions, type ReplicaPlatform } from '../../src/replica.ts'
 import type { Space } from '../../src/space.ts'
 import type { SpaceDocument } from '../../src/space-document.ts'
+import type { WaitOptions } from '../../src/waiting.ts'
 import { initializeAutomerge } from './automerge.ts'
 
 export interface Note {
@@ -35,7 +37,15 @@ export interface World {
   readonly platform: ReplicaPlatform
   /** A timeout of these real milliseconds, as the replicas' hurried clock counts them. */
   patience(ms: number): number
-  open(name: string, store?: ReplicaStore, options?: Pick<ReplicaOptions, 'replicate' | 'staleAfter'>): Promise<Replica>
+  open(
+    name: string,
+    store?: ReplicaStore,
+    options?: Pick<ReplicaOptions, 'replicate' | 'staleAfter' | 'maxHeadAge'>,
+  ): Promise<Replica>
+  /** What an honest relay keeps, all in clear to whoever runs it. */
+  readonly relayStore: ReturnType<typeof memoryLogStore>
+  /** From now on all clocks show so many milliseconds more. */
+  later(ms: number): void
   /** Closes all replicas. */
   close(): Promise<void>
   /** How many messages of this type replicas have sent. */
@@ -54,7 +64,9 @@ export interface World {
 
 export async function openWorld({ hurry = 1, limits, relay: open, network }: WorldOptions = {}): Promise<World> {
   await initializeAutomerge()
-  const real = platformEnvironment()
+  const platformClock = platformEnvironment()
+  let ahead = 0
+  const real = { ...platformClock, now: () => platformClock.now() + ahead }
   const environment = { ...real, schedule: (ms: number, task: () => void) => real.schedule(ms * hurry, task) }
   const verifier = await defaultVerifier()
   const store = memoryLogStore()
@@ -90,6 +102,10 @@ export async function openWorld({ hurry = 1, limits, relay: open, network }: Wor
   const world: World = {
     platform,
     patience: ms => ms / hurry,
+    relayStore: store,
+    later: ms => {
+      ahead += ms
+    },
     mute: false,
     tamper: undefined,
     open: async (name, replicaStore = memoryStore(), options = {}) => {
@@ -132,9 +148,22 @@ export async function openPair(world: World, stores: { ann?: ReplicaStore; bob?:
   const bob = await world.open('Bob', stores.bob)
   const bobSpace = await bob.joinSpace(link, { timeout })
   await annSpace.sync({ timeout })
+  await settleKeys(annSpace, { timeout })
   await bobSpace.sync({ timeout })
   const bobNote = await bobSpace.openDocument<Note>(annNote.id)
   return { ann, bob, annSpace, bobSpace, annNote, bobNote }
+}
+
+/**
+ * Starts the epoch that a join through an instant invite makes due, so that replicas do not do it at a moment of their
+ * own: from then on the log grows by what the test does.
+ * @param space of a member who has seen the join
+ */
+export async function settleKeys(space: Space, options: WaitOptions = {}): Promise<void> {
+  await space.rotateKeys(options).catch(error => {
+    // It was there already, by the same member.
+    if (!hasCode(error, 'ERR_RATE_LIMITED')) throw error
+  })
 }
 
 /** Brings several spaces to the same state. */

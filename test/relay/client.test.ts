@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Environment } from '../../src/environment.ts'
 import type { SealogError } from '../../src/errors.ts'
-import type { SpaceId } from '../../src/ids.ts'
-import { type ChannelEvents, RelayClient, type Session } from '../../src/relay/client.ts'
+import { type SpaceId, spaceIdOf } from '../../src/ids.ts'
+import { type ChannelEvents, RelayClient, type Session, type VisitorEvents } from '../../src/relay/client.ts'
 import { encodeMessage } from '../../src/relay/message-codec.ts'
 import type { RelayMessage, Welcome } from '../../src/relay/messages.ts'
 import type { ConnectionEvents, Transport } from '../../src/relay/transport.ts'
@@ -170,5 +170,87 @@ describe('connecting again (R-RETRY-1)', () => {
     tick()
     expect(causeOf()).toBe('ERR_OFFLINE')
     expect(connections[0]?.closed).toBe(true)
+  })
+})
+
+describe('a request that belongs to no space', () => {
+  const ADDRESS = bytesOf('address')
+  const CHANNEL = spaceIdOf(ADDRESS)
+  const content: RelayMessage = {
+    type: 'mailbox',
+    ref: 1,
+    address: ADDRESS,
+    counter: 1,
+    bytes: bytesOf('sealed'),
+    signature: new Uint8Array(64),
+  }
+
+  function visitor(): { readonly heard: string[]; readonly events: VisitorEvents } {
+    const heard: string[] = []
+    const events: VisitorEvents = {
+      onUp: () => void heard.push('up'),
+      onMessage: ({ type }) => void heard.push(type),
+      onDown: () => void heard.push('down'),
+      onClosed: () => void heard.push('closed'),
+    }
+    return { heard, events }
+  }
+
+  it('brings up a connection of its own, which ends with it', () => {
+    const { client, hear, connections } = harness(PINNED)
+    const { heard, events } = visitor()
+    const leave = client.visit(events)
+    hear(WELCOME)
+    expect(heard).toEqual(['up'])
+    leave()
+    expect(connections).toMatchObject([{ closed: true }])
+    expect(client.state).toBe('offline')
+    // Whoever has left hears nothing more, and nobody connects for it again.
+    leave()
+    hear(content)
+    expect(heard).toEqual(['up'])
+    expect(connections).toHaveLength(1)
+  })
+
+  it('hears what is said of mailboxes, and spaces what is said of them', () => {
+    const { client, events, hear, seen } = harness(PINNED)
+    client.attach(SPACE, events)
+    const { heard, events: visiting } = visitor()
+    client.visit(visiting)
+    hear(WELCOME)
+    hear(content)
+    hear({ ...pulled, space: CHANNEL })
+    hear(pulled)
+    expect(heard).toEqual(['up', 'mailbox', 'received'])
+    expect(seen).toEqual(['up', 'received'])
+  })
+
+  it('is told that the connection was lost, and that the client is closed', () => {
+    const { client, hear, connections } = harness(PINNED)
+    const { heard, events } = visitor()
+    client.visit(events)
+    hear(WELCOME)
+    connections[0]?.events.onClose(undefined)
+    client.close()
+    expect(heard).toEqual(['up', 'down', 'closed'])
+    client.visit(events)
+    expect(heard).toEqual(['up', 'down', 'closed', 'closed'])
+  })
+
+  it('makes use of a relay that only an invite named', () => {
+    const claimed = new RelayClient({
+      transport: { connect: () => ({ send: () => {}, close: () => {} }) },
+      environment: { random: length => new Uint8Array(length), now: () => 0, schedule: () => () => {} },
+      url: 'ws://relay.test',
+      pinned: PINNED,
+      isClaim: true,
+      pin: async () => {},
+      onState: () => {},
+    })
+    expect(claimed.isIdleClaim).toBe(true)
+    const leave = claimed.visit(visitor().events)
+    expect(claimed.isIdleClaim).toBe(false)
+    leave()
+    expect(claimed.isIdleClaim).toBe(true)
   })
 })

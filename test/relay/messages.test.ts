@@ -9,6 +9,7 @@ import { decodeRelayMessage, decodeReplicaMessage, encodeMessage } from '../../s
 import {
   MAX_BATCH_ENTRIES,
   MAX_FRAME_LENGTH,
+  MAX_MAILBOX_LENGTH,
   type Message,
   type RelayMessage,
   type ReplicaMessage,
@@ -24,6 +25,7 @@ const DOCUMENT = documentIdOf(bytesOf('document').subarray(0, 16))
 const ACTOR = actorIdOf(bytesOf('actor').subarray(0, 16))
 const [ENTRY] = log.entries
 const BATCH = log.batch(4, 6)
+const SIGNATURE = new Uint8Array(64).fill(1)
 
 const FROM_RELAY: readonly RelayMessage[] = [
   { type: 'welcome', version: 1, name: 'relay.test', key: bytesOf('key'), challenge: bytesOf('challenge') },
@@ -49,6 +51,7 @@ const FROM_RELAY: readonly RelayMessage[] = [
     ],
     more: true,
   },
+  { type: 'mailbox', ref: 11, address: bytesOf('address'), counter: 3, bytes: bytesOf('sealed'), signature: SIGNATURE },
 ]
 
 const FROM_REPLICA: readonly ReplicaMessage[] = [
@@ -97,6 +100,15 @@ const FROM_REPLICA: readonly ReplicaMessage[] = [
     entries: [{ ...pushed(), body: undefined }],
     more: true,
   },
+  {
+    type: 'put-mailbox',
+    ref: 12,
+    address: bytesOf('address'),
+    counter: 3,
+    bytes: bytesOf('sealed'),
+    signature: SIGNATURE,
+  },
+  { type: 'get-mailbox', ref: 13, address: bytesOf('address'), signature: SIGNATURE },
 ]
 
 function pushed(): { header: Uint8Array; signature: Uint8Array } {
@@ -137,6 +149,9 @@ describe('a message (R-MSG-1)', () => {
       read: 15,
       cosign: 16,
       restore: 17,
+      'put-mailbox': 18,
+      'get-mailbox': 19,
+      mailbox: 20,
     })
   })
 
@@ -161,8 +176,8 @@ describe('a message (R-MSG-1)', () => {
       3,
       SPACE,
       [
-        [header, signature, [bytesOf('body')]],
-        [header, signature, []],
+        [header, signature, [bytesOf('body')], []],
+        [header, signature, [], []],
       ],
     ])
     expect(itemsOf(FROM_REPLICA[4] as Message)).toEqual([8, 4, SPACE, bytesOf('hash'), 300_000, 0, bytesOf('part')])
@@ -175,7 +190,7 @@ describe('a message (R-MSG-1)', () => {
   })
 
   it('of a later type is for a later build (R-UPGRADE-1)', async () => {
-    expect(await fromRelay(encodeCbor([18, 1, SPACE]))).toBe('ERR_UPGRADE')
+    expect(await fromRelay(encodeCbor([99, 1, SPACE]))).toBe('ERR_UPGRADE')
     expect(await fromReplica(encodeCbor([400]))).toBe('ERR_UPGRADE')
   })
 })
@@ -269,6 +284,11 @@ describe('limits (R-MSG-3)', () => {
       encodeCbor([3, 1, SPACE, 0, new Uint8Array(INLINE_BODY_LENGTH)]),
       encodeCbor([3, 1, SPACE, 0, new Uint8Array(INLINE_BODY_LENGTH + 1)]),
     ],
+    [
+      'bytes in a mailbox',
+      encodeCbor([20, 1, SPACE, 1, new Uint8Array(MAX_MAILBOX_LENGTH), SIGNATURE]),
+      encodeCbor([20, 1, SPACE, 1, new Uint8Array(MAX_MAILBOX_LENGTH + 1), SIGNATURE]),
+    ],
   ])('hold for %s', async (_, within, beyond) => {
     expect(await fromRelay(within)).toBe('accepted')
     expect(await fromRelay(beyond)).toBe('ERR_LIMIT')
@@ -280,9 +300,9 @@ describe('limits (R-MSG-3)', () => {
     const put = (length: number, bytes: number): Uint8Array => {
       return encodeCbor([8, 1, SPACE, bytesOf('hash'), length, 0, new Uint8Array(bytes)])
     }
-    expect(await fromReplica(push([header, signature, [new Uint8Array(INLINE_BODY_LENGTH + 1)]]))).toBe('ERR_LIMIT')
-    expect(await fromReplica(push([new Uint8Array(MAX_HEADER_LENGTH + 1), signature, []]))).toBe('ERR_LIMIT')
-    expect(await fromReplica(push([header, signature.slice(1), []]))).toBe('ERR_MALFORMED')
+    expect(await fromReplica(push([header, signature, [new Uint8Array(INLINE_BODY_LENGTH + 1)], []]))).toBe('ERR_LIMIT')
+    expect(await fromReplica(push([new Uint8Array(MAX_HEADER_LENGTH + 1), signature, [], []]))).toBe('ERR_LIMIT')
+    expect(await fromReplica(push([header, signature.slice(1), [], []]))).toBe('ERR_MALFORMED')
     expect(await fromReplica(push(...Array.from({ length: MAX_BATCH_ENTRIES + 1 }, () => 0)))).toBe('ERR_LIMIT')
     expect(await fromReplica(put(MAX_BODY_LENGTH, 1))).toBe('accepted')
     expect(await fromReplica(put(MAX_BODY_LENGTH + 1, 1))).toBe('ERR_MALFORMED')

@@ -200,7 +200,7 @@ async function liveIn(
   dan.space.pause()
   await asEve.space.sync({ timeout })
   await asEve.replica.close()
-  const eve = await ScriptedMember.open(world, asEve.store, annSpace.id)
+  const eve = await ScriptedMember.open(world, asEve.store, annSpace.id, annStore)
   const puppets = notes.map(({ id }) => [eve.puppet(id), eve.puppet(id)] as const)
   const scribes = notes.map(({ id }) => eve.puppet(id))
   const untrue = new Set<ActorId>()

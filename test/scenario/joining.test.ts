@@ -30,7 +30,8 @@ async function swapSecret(store: ReplicaStore, space: SpaceId): Promise<void> {
   await store.open()
   const key = spaceKey(space, 'secrets')
   const secrets = decodeSecrets((await store.get(key)) as Uint8Array)
-  await store.commit({ puts: [[key, encodeSecrets({ ...secrets, epochs: [bytesOf('another')] })]], deletes: [] })
+  const epochs = new Map([...secrets.epochs].map(([epoch, known]) => [epoch, { ...known, secret: bytesOf('another') }]))
+  await store.commit({ puts: [[key, encodeSecrets({ ...secrets, epochs })]], deletes: [] })
   await store.close()
 }
 

@@ -2,7 +2,7 @@ import * as Automerge from '@automerge/automerge/slim'
 import { describe, expect, it } from 'vitest'
 import type { ErrorCode } from '../../src/errors.ts'
 import { decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
-import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
+import type { RelayMessage, ReplicaMessage, SpaceRequest } from '../../src/relay/messages.ts'
 import { type Note, openPair, openWorld, settle, type World } from '../helpers/world.ts'
 
 const type = (note: { change(fn: (doc: Note) => void): void }, at: number, text: string): void =>
@@ -38,7 +38,7 @@ function listen(world: World): Traffic {
   return traffic
 }
 
-function refusal(to: Exclude<ReplicaMessage, { type: 'leave' }>, code: ErrorCode, retryAfter = 0): RelayMessage {
+function refusal(to: Exclude<SpaceRequest, { type: 'leave' }>, code: ErrorCode, retryAfter = 0): RelayMessage {
   return { type: 'reject', ref: to.ref, space: to.space, code, message: 'not now', position: 0, retryAfter }
 }
 

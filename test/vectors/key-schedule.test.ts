@@ -4,9 +4,16 @@ import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { describe, expect, it } from 'vitest'
 import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
-import { inviteKeys } from '../../src/crdt/invite-link.ts'
-import { genesisBody, inviteBody, joinBody, openInvite } from '../../src/crdt/membership.ts'
-import { assertCommits, assertReadCommits, deriveEpoch } from '../../src/crypto/epoch.ts'
+import { inviteKeys, inviteNameKey } from '../../src/crdt/invite-link.ts'
+import {
+  assertCommits,
+  assertReadCommits,
+  deriveEpoch,
+  namesSecretOf,
+  openLink,
+  sealLink,
+} from '../../src/crypto/epoch.ts'
+import { openGrant, sealGrant } from '../../src/crypto/grant.ts'
 import {
   changeTag,
   documentKey,
@@ -20,10 +27,9 @@ import {
 import { pad, padBlocks } from '../../src/crypto/padding.ts'
 import { publicKeyOf, verifySync } from '../../src/crypto/sign.ts'
 import { checkOf, EDGE_CASES } from '../../src/crypto/sign-self-test.ts'
-import { encapsulate, kemPublicKeyOf, openWrap, verifyOpenedWrap, wrapSecret } from '../../src/crypto/wrap.ts'
-import { memberIdOf } from '../../src/ids.ts'
-import { decodeControlBody } from '../../src/verify/control.ts'
-import { bytesOf, verdictOf } from '../helpers/log-builder.ts'
+import { encapsulate, kemPublicKeyOf, openWrap, wrapSecret } from '../../src/crypto/wrap.ts'
+import { wrapLeaf, wrapsRootOf } from '../../src/verify/wraps.ts'
+import { bytesOf, LogBuilder, testDevice, verdictOf } from '../helpers/log-builder.ts'
 
 // The key schedule of docs/protocol.md, composed from primitives alone: what another implementation would write.
 
@@ -36,9 +42,13 @@ function uint64(value: number): Uint8Array {
   return bytes
 }
 
+const hash = (label: string, ...parts: Uint8Array[]): Uint8Array => sha256(concat(toUtf8(`${label}\0`), ...parts))
+
 const SECRET = bytesOf('epoch secret')
-const READ = hkdf(SECRET, 'sealog/v1/read', 32)
-const BIRTH_READ = hkdf(bytesOf('earlier epoch secret'), 'sealog/v1/read', 32)
+const EARLIER = bytesOf('earlier epoch secret')
+const READ = hash('sealog/v1/read', SECRET)
+const HISTORY = hash('sealog/v1/history', SECRET)
+const BIRTH_READ = hash('sealog/v1/read', EARLIER)
 const SPACE = bytesOf('space')
 const DOCUMENT = bytesOf('document').slice(0, 16)
 const KEM_SEED = bytesOf('kem seed')
@@ -46,12 +56,13 @@ const FRESH = bytesOf('fresh randomness')
 const random = (): Uint8Array => FRESH
 
 describe('an epoch (R-EPOCH-2)', () => {
-  it('gives read secret, history secret and two commitments', () => {
+  it('gives read secret, history secret, names secret and two commitments', () => {
     const keys = deriveEpoch(SECRET)
     expect(keys.readSecret).toEqual(READ)
-    expect(keys.historySecret).toEqual(hkdf(SECRET, 'sealog/v1/history', 32))
-    expect(keys.commit).toEqual(hkdf(SECRET, 'sealog/v1/commit', 32))
-    expect(keys.readCommit).toEqual(hkdf(READ, 'sealog/v1/read-commit', 32))
+    expect(keys.historySecret).toEqual(HISTORY)
+    expect(namesSecretOf(READ)).toEqual(hkdf(READ, 'sealog/v1/names', 32))
+    expect(keys.readCommit).toEqual(hash('sealog/v1/read-commit', READ))
+    expect(keys.historyCommit).toEqual(hash('sealog/v1/history-commit', HISTORY))
   })
 
   it('has one secret: another one is refused', async () => {
@@ -59,7 +70,10 @@ describe('an epoch (R-EPOCH-2)', () => {
     const other = deriveEpoch(bytesOf('other'))
     expect(await verdictOf(() => assertCommits(SECRET, keys))).toBe('accepted')
     expect(await verdictOf(() => assertCommits(bytesOf('other'), keys))).toBe('ERR_KEY')
-    expect(await verdictOf(() => assertCommits(SECRET, { ...keys, readCommit: other.readCommit }))).toBe('ERR_KEY')
+    const { readCommit, historyCommit } = other
+    for (const change of [{ readCommit }, { historyCommit }]) {
+      expect(await verdictOf(() => assertCommits(SECRET, { ...keys, ...change }))).toBe('ERR_KEY')
+    }
     expect(await verdictOf(() => assertReadCommits(other.readSecret, keys.readCommit))).toBe('ERR_KEY')
   })
 })
@@ -74,58 +88,91 @@ describe('a wrap (R-WRAP-1)', () => {
     const { ciphertext, sharedSecret } = encapsulate(kemPublicKey, coins)
     const key = hkdf(sharedSecret, 'sealog/v1/wrap-key', 32, bound, ciphertext)
     const sealed = xchacha20poly1305(key, new Uint8Array(24), bound).encrypt(SECRET)
-    const wrap = wrapSecret({ ...context, epochSecret: SECRET, kemPublicKey })
+    const wrap = wrapSecret({ ...context, secret: SECRET, kemPublicKey })
     expect(toHex(wrap)).toBe(toHex(concat(ciphertext, sealed)))
     expect(openWrap({ ...context, seed: KEM_SEED, wrap })).toEqual(SECRET)
   })
 
   it('opens in no other context, and only the one that its secret determines is right (R-WRAP-2)', async () => {
-    const wrap = wrapSecret({ ...context, epochSecret: SECRET, kemPublicKey })
+    const wrap = wrapSecret({ ...context, secret: SECRET, kemPublicKey })
     for (const other of [{ space: bytesOf('x') }, { epoch: 4 }, { device: 0 }, { payloadKind: 1 as const }]) {
       expect(await verdictOf(() => openWrap({ ...context, ...other, seed: KEM_SEED, wrap }))).toBe('ERR_OPEN')
     }
-    const opened = { ...context, seed: KEM_SEED, wrap, epochSecret: SECRET }
-    expect(await verdictOf(() => verifyOpenedWrap(opened))).toBe('accepted')
-    expect(await verdictOf(() => verifyOpenedWrap({ ...opened, epochSecret: bytesOf('x') }))).toBe('ERR_KEY')
+    // It opens, and yet its author chose the coins.
+    const bound = concat(SPACE, uint64(3), Uint8Array.of(0), uint64(0), Uint8Array.of(0), kemPublicKey)
+    const { ciphertext, sharedSecret } = encapsulate(kemPublicKey, concat(bytesOf('my'), bytesOf('coins')))
+    const key = hkdf(sharedSecret, 'sealog/v1/wrap-key', 32, bound, ciphertext)
+    const chosen = concat(ciphertext, xchacha20poly1305(key, new Uint8Array(24), bound).encrypt(SECRET))
+    expect(await verdictOf(() => openWrap({ ...context, seed: KEM_SEED, wrap: chosen }))).toBe('ERR_KEY')
   })
 
-  it('is in every control entry that admits a device, for that device', () => {
-    const device = { signing: bytesOf('signing'), kem: KEM_SEED }
-    const member = memberIdOf(bytesOf('member').slice(0, 16))
-    const names = { space: 'Notes', member: 'Ann', device: 'Laptop' }
-    const relay = { name: 'relay.test', key: bytesOf('relay'), url: 'ws://relay.test' }
-    const genesis = genesisBody({ relay, device, member, epochSecret: SECRET, names, random })
-    const invite = inviteBody({
-      space: SPACE,
-      provisional: device,
-      member,
-      role: 'writer',
-      expires: 1,
-      epoch: 0,
-      epochSecret: SECRET,
-    })
-    const join = joinBody({ space: SPACE, device, epoch: 0, epochSecret: SECRET, names, random })
-    // The genesis cannot name the space that it founds.
-    for (const [body, space] of [
-      [genesis, new Uint8Array(32)],
-      [invite, SPACE],
-      [join, SPACE],
+  it('stands in the control entries that admit or approve a device which reads everything (R-WRAP-6)', () => {
+    const log = new LogBuilder()
+    const secret = bytesOf('epoch secret 0')
+    const genesis = log.genesisBody()
+    log.append(log.genesis(genesis))
+    const guest = testDevice('guest', 1)
+    const invite = log.bodies.invite(guest)
+    const phone = testDevice('phone', 1)
+    const added = log.bodies.addDevice(log.owner, phone)
+    for (const [wrap, space, { kem }] of [
+      // The genesis cannot name the space that it founds.
+      [genesis.wrap, new Uint8Array(32), log.owner],
+      [invite.wrap, log.spaceBytes, guest],
+      [added.wrap, log.spaceBytes, phone],
     ] as const) {
-      const { wrap } = decodeControlBody(body)
-      expect(wrap).toEqual(wrapSecret({ ...context, space, epoch: 0, epochSecret: SECRET, kemPublicKey }))
+      expect(wrap).toEqual(wrapSecret({ ...context, space, epoch: 0, secret, kemPublicKey: kem }))
     }
-    expect(openInvite(invite, SPACE, device)).toEqual(SECRET)
+  })
+})
+
+describe('a delivery (R-WRAP-4)', () => {
+  it('is a Merkle tree over device numbers and wraps, in ascending order', () => {
+    const [one, two, three] = [10, 20, 30].map(n => new Uint8Array(1168).fill(n)) as [
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+    ]
+    // Leaf data in deterministic CBOR: an array of the number and the bytes.
+    const leaf = (device: number, wrap: Uint8Array): Uint8Array =>
+      sha256(concat(Uint8Array.of(0, 0x82, device, 0x59, 0x04, 0x90), wrap))
+    const node = (left: Uint8Array, right: Uint8Array): Uint8Array => sha256(concat(Uint8Array.of(1), left, right))
+    const root = node(node(leaf(0, one), leaf(7, two)), leaf(9, three))
+    expect(wrapsRootOf([wrapLeaf(0, one), wrapLeaf(7, two), wrapLeaf(9, three)])).toEqual(root)
   })
 
-  it('of an invite that does not hold the key of its link is refused (R-WRAP-2)', async () => {
-    const provisional = { signing: bytesOf('signing'), kem: KEM_SEED }
-    const member = memberIdOf(bytesOf('member').slice(0, 16))
-    const options = { space: SPACE, member, role: 'writer', expires: 1, epoch: 0, epochSecret: SECRET } as const
-    const body = inviteBody({ ...options, provisional })
-    const other = { signing: bytesOf('signing'), kem: bytesOf('another seed') }
-    expect(await verdictOf(() => openInvite(body, SPACE, other))).toBe('ERR_INVITE')
-    expect(await verdictOf(() => openInvite(body, bytesOf('another space'), provisional))).toBe('ERR_INVITE')
-    expect(await verdictOf(() => openInvite(bytesOf('no body'), SPACE, provisional))).toBe('ERR_INVITE')
+  it('links to the secrets of an earlier epoch, for who reads everything and for everybody (R-EPOCH-6)', () => {
+    const bound = concat(SPACE, uint64(5), uint64(3))
+    for (const [kind, key, secret, label] of [
+      ['history', HISTORY, EARLIER, 'link'],
+      ['names', hkdf(READ, 'sealog/v1/names', 32), hkdf(BIRTH_READ, 'sealog/v1/names', 32), 'names-link'],
+    ] as const) {
+      const nonce = hkdf(key, `sealog/v1/${label}-nonce`, 24, bound, secret)
+      const sealed = xchacha20poly1305(hkdf(key, `sealog/v1/${label}`, 32), nonce, bound).encrypt(secret)
+      const link = sealLink(kind, { space: SPACE, epoch: 5, target: 3, key, secret })
+      expect(toHex(link)).toBe(toHex(concat(nonce, sealed)))
+      expect(openLink(kind, { space: SPACE, epoch: 5, target: 3, key, link })).toEqual(secret)
+    }
+  })
+})
+
+describe('a grant (R-GRANT-2)', () => {
+  it('seals read secrets of consecutive epochs to one device', async () => {
+    const kemPublicKey = kemPublicKeyOf(KEM_SEED)
+    const context = { space: SPACE, device: 7, from: 2 }
+    const sealed = sealGrant({ ...context, kemPublicKey, secrets: [READ, BIRTH_READ], random })
+    const bound = concat(SPACE, uint64(7), uint64(2))
+    const payload = concat(READ, BIRTH_READ)
+    const parts = [FRESH, sha256(payload), sha256(bound), sha256(kemPublicKey)]
+    const coins = hkdf(READ, 'sealog/v1/grant-coins', 64, ...parts)
+    const { ciphertext, sharedSecret } = encapsulate(kemPublicKey, coins)
+    const key = hkdf(sharedSecret, 'sealog/v1/grant-key', 32, bound, ciphertext)
+    const expected = concat(ciphertext, xchacha20poly1305(key, new Uint8Array(24), bound).encrypt(payload))
+    expect(toHex(sealed)).toBe(toHex(expected))
+    expect(openGrant({ ...context, seed: KEM_SEED, sealed })).toEqual([READ, BIRTH_READ])
+    for (const other of [{ space: bytesOf('x') }, { device: 8 }, { from: 1 }]) {
+      expect(await verdictOf(() => openGrant({ ...context, ...other, seed: KEM_SEED, sealed }))).toBe('ERR_OPEN')
+    }
   })
 })
 
@@ -199,16 +246,17 @@ describe('a body (R-SEAL-1)', () => {
 
 describe('a label (R-LABEL-1)', () => {
   it('is sealed like a body, under the key of labels, to what it names', async () => {
-    const key = hkdf(READ, 'sealog/v1/label', 32)
-    const sealed = sealLabel({ readSecret: READ, context: 'space', text: 'Field notes', random })
+    const names = hkdf(READ, 'sealog/v1/names', 32)
+    const key = hkdf(names, 'sealog/v1/label', 32)
+    const sealed = sealLabel({ secret: names, context: 'space', text: 'Field notes', random })
     const plaintext = concat(toUtf8('Field notes'), Uint8Array.of(0x80), new Uint8Array(32 - 12))
     const nonceKey = hkdf(key, 'sealog/v1/nonce-key', 32)
     const hashes = [sha256(plaintext), sha256(toUtf8('space'))]
     const nonce = hkdf(nonceKey, 'sealog/v1/nonce', 24, FRESH, ...hashes, uint64(0))
     expect(sealed).toEqual(concat(nonce, xchacha20poly1305(key, nonce, toUtf8('space')).encrypt(plaintext)))
-    expect(openLabel({ readSecret: READ, context: 'space', sealed })).toBe('Field notes')
-    expect(await verdictOf(() => openLabel({ readSecret: READ, context: 'member', sealed }))).toBe('ERR_OPEN')
-    expect(await verdictOf(() => openLabel({ readSecret: BIRTH_READ, context: 'space', sealed }))).toBe('ERR_OPEN')
+    expect(openLabel({ secret: names, context: 'space', sealed })).toBe('Field notes')
+    expect(await verdictOf(() => openLabel({ secret: names, context: 'member', sealed }))).toBe('ERR_OPEN')
+    expect(await verdictOf(() => openLabel({ secret: READ, context: 'space', sealed }))).toBe('ERR_OPEN')
     expect([0, 31, 32, 64].map(length => padBlocks(new Uint8Array(length)).length)).toEqual([32, 32, 64, 96])
   })
 })
@@ -220,6 +268,7 @@ describe('the keys of an invite (R-LINK-2)', () => {
       signing: hkdf(seed, 'sealog/v1/invite-signing', 32),
       kem: hkdf(seed, 'sealog/v1/invite-kem', 32),
     })
+    expect(inviteNameKey(seed)).toEqual(hkdf(seed, 'sealog/v1/invite-names', 32))
     expect(publicKeyOf(inviteKeys(seed).signing)).toHaveLength(32)
   })
 })

@@ -4,6 +4,7 @@ import { nobleVerifier } from '../../src/crypto/sign.ts'
 import { type ActorId, CONTROL_DOCUMENT, type DocumentId, documentIdOf } from '../../src/ids.ts'
 import { assertChecks } from '../../src/verify/check.ts'
 import { decodeRange } from '../../src/verify/compact-range.ts'
+import type { DeviceRecord } from '../../src/verify/control-state.ts'
 import { type Chain, type ProvenDocument, prependChain, verifyDocument } from '../../src/verify/document-proof.ts'
 import { actorOf } from '../../src/verify/entry.ts'
 import type { LogView } from '../../src/verify/log.ts'
@@ -11,7 +12,6 @@ import type { DocumentHead, LogRecord } from '../../src/verify/records.ts'
 import { withEntry } from '../../src/verify/reducer.ts'
 import {
   actorsOf,
-  type DeviceRecord,
   type DocumentRecord,
   findDocument,
   knownDocument,

@@ -374,7 +374,7 @@ describe('what a relay did not sign never convicts it (R-EVIDENCE-2)', () => {
     const { log: own } = branch(4)
     const view = await own.viewAt(5)
     const base = own.note(own.checkpoint(5))
-    own.force(own.entry(own.owner, control(encodeCbor([10]))))
+    own.force(own.entry(own.owner, control(encodeCbor([99]))))
     expect(await refusedBatch('ERR_UPGRADE', view, own.batch(5), [base])).toBeUndefined()
     expect(verdict(transitionEvidence(view, base, [own.batch(5)], [], []))).toBe('unusable')
   })

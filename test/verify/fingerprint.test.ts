@@ -70,6 +70,13 @@ describe('a fingerprint (R-PRINT-1)', () => {
     expect(await of(another)).not.toEqual(fingerprintOf(await log.viewAt(1)))
   })
 
+  it('shows a device that a member brings in by itself, as everything else that control entries do', async () => {
+    const { log: other, writer } = LogBuilder.withWriter()
+    const before = fingerprintOf(await other.viewAt(other.size))
+    other.act(writer, other.bodies.addDevice(writer, testDevice('ghost', other.nextNumber)))
+    expect(fingerprintOf(await other.viewAt(other.size))).not.toEqual(before)
+  })
+
   it('is not there before the log is', () => {
     expect(fingerprintOf(log.emptyView())).toBeUndefined()
   })

@@ -4,7 +4,7 @@ import { sha256, ZERO_32 } from '../../src/crypto/hash.ts'
 import { CONTROL_DOCUMENT, documentIdOf, memberIdOf } from '../../src/ids.ts'
 import { type Checkpoint, encodeNote, type NoteSignature, parseNote } from '../../src/verify/checkpoint.ts'
 import { rootOf } from '../../src/verify/compact-range.ts'
-import { encodeControlBody } from '../../src/verify/control.ts'
+import { encodeControlBody } from '../../src/verify/control-codec.ts'
 import { decodeHeader, entryHash } from '../../src/verify/entry.ts'
 import { advance, type Batch, type BatchEntry, isCurrent, type LogView, MAX_ANCHORS } from '../../src/verify/log.ts'
 import { stateRoot } from '../../src/verify/state.ts'
@@ -15,6 +15,7 @@ import {
   bytesOf,
   DOCUMENT,
   LogBuilder,
+  memberNamed,
   RELAY_SEED,
   signed,
   type TestDevice,
@@ -331,6 +332,20 @@ describe('an entry that the reducer refuses is a fault of the relay that signed 
     seen: (log, writer) => log.changes(writer, { seenSize: log.size + 4 }),
     space: (log, writer) => log.changes(writer, { space: bytesOf('other') }),
     kind: (log, writer) => log.changes(writer, { document: CONTROL_DOCUMENT }),
+    tainted: (log, writer) => {
+      log.act(writer, log.bodies.leave())
+      return log.changes(log.owner)
+    },
+    key: (log, writer) => log.control(writer, log.bodies.addDevice(writer, { ...writer, number: log.nextNumber })),
+    invite: (log, writer) => log.control(writer, log.bodies.join(testDevice('own', log.nextNumber), writer.number)),
+    member: log => log.control(log.owner, log.bodies.removeMember(memberNamed('nobody'))),
+    'last-owner': log => log.control(log.owner, log.bodies.leave()),
+    base: log => log.control(log.owner, log.bodies.rotate({}, { base: bytesOf('another base') })),
+    delivery: log => log.control(log.owner, log.bodies.rotate({ delivery: { wrapsCount: 1 } })),
+    rate: log => {
+      log.act(log.owner, log.bodies.rotate())
+      return log.control(log.owner, log.bodies.rotate())
+    },
   }
 
   it.each(Object.entries(cases))('%s', async (reason, make) => {

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { concat } from '../../src/bytes.ts'
 import { ZERO_32 } from '../../src/crypto/hash.ts'
 import { publicKeyOf, verifySync } from '../../src/crypto/sign.ts'
-import { CONTROL_DOCUMENT, documentIdOf, idBytes, memberIdOf } from '../../src/ids.ts'
-import { encodeControlBody, MAX_CONTROL_BODY_LENGTH, type Role } from '../../src/verify/control.ts'
+import { CONTROL_DOCUMENT, documentIdOf, idBytes } from '../../src/ids.ts'
+import { MAX_CONTROL_BODY_LENGTH, type Role } from '../../src/verify/control.ts'
+import { encodeControlBody } from '../../src/verify/control-codec.ts'
 import { actorOf } from '../../src/verify/entry.ts'
 import { applyHeader, MAX_OPEN_ACTORS } from '../../src/verify/reducer.ts'
 import { findActor, findDocument, type SpaceState } from '../../src/verify/state.ts'
@@ -14,6 +15,7 @@ import {
   deviceKeys,
   type EntryOptions,
   LogBuilder,
+  memberNamed,
   type TestDevice,
   testDevice,
   verdictOf,
@@ -51,6 +53,7 @@ describe('an entry that fits', () => {
       hash: entry.hash,
       epoch: 0,
       tag: entry.decoded.tag,
+      tagEpoch: 0,
       seenSize: SIZE,
       retired: false,
     })
@@ -283,7 +286,7 @@ describe('the genesis (R-GENESIS-1)', () => {
     expect(control.count).toBe(1)
     expect([...control.members.values()]).toEqual([expect.objectContaining({ role: 'owner', history: 'all' })])
     expect([...control.devices.keys()]).toEqual([0])
-    expect(control.epochs).toEqual([empty.genesisBody().epoch])
+    expect(control.epochs).toEqual([expect.objectContaining(empty.genesisBody().epoch)])
     expect(signer).toEqual(publicKeyOf(empty.owner.signing))
     // Its own leaf hash stands for the space in the actor's name (R-ACTOR-2).
     expect(actor).toBe(actorOf(hash, CONTROL_DOCUMENT, signer, empty.owner.incarnation))
@@ -347,12 +350,19 @@ describe('keys of new devices', () => {
     }
   })
 
-  it('come with a proof of possession for this space (R-KEY-4)', () => {
+  it('come with a proof of possession for this space, member and KEM key (R-KEY-4)', () => {
     const device = testDevice('keys', 3)
     const { checks } = log.judge(inviting({}))
     expect(checks.map(verifySync)).toEqual([true])
-    const foreign = deviceKeys(device, bytesOf('another space')).possession
-    expect(log.judge(inviting({ possession: foreign })).checks.map(verifySync)).toEqual([false])
+    const member = memberNamed('member 3')
+    const elsewhere = [
+      deviceKeys(device, bytesOf('another space'), member),
+      deviceKeys(device, log.spaceBytes, memberNamed('somebody else')),
+      deviceKeys({ ...device, kem: writer.kem }, log.spaceBytes, member),
+    ]
+    for (const { possession } of elsewhere) {
+      expect(log.judge(inviting({ possession })).checks.map(verifySync)).toEqual([false])
+    }
     expect(log.judge(inviting({ possession: new Uint8Array(64) })).checks.map(verifySync)).toEqual([false])
   })
 })
@@ -391,7 +401,7 @@ describe('invites', () => {
     }
     const { log: second } = sameLog()
     second.append(second.control(second.owner, second.inviteBody(testDevice('guest', 3))))
-    const member = memberIdOf(bytesOf('member 3').slice(0, 16))
+    const member = memberNamed('member 3')
     const again = second.control(second.owner, { ...second.inviteBody(testDevice('other', 4)), member })
     expect(await verdictOf(() => second.judge(again))).toBe('ERR_INVALID_ENTRY invite')
   })
@@ -412,9 +422,11 @@ describe('invites', () => {
     log.append(log.control(provisional, join))
     const control = log.state?.control as SpaceState['control']
     expect(control.invites.size).toBe(0)
-    expect(control.devices.get(3)).toMatchObject({ provisional: true, removed: 4 })
-    expect(control.devices.get(4)).toMatchObject({ provisional: false, removed: undefined, member: invite.member })
-    expect(control.members.get(invite.member)).toMatchObject({ role: 'admin', history: 'all', name: join.memberName })
+    const removed = { number: 4, index: 5, epoch: 0 }
+    expect(control.devices.get(3)).toMatchObject({ standing: 'provisional', removed })
+    expect(control.devices.get(4)).toMatchObject({ standing: 'member', removed: undefined, member: invite.member })
+    const name = { epoch: 0, sealed: join.memberName }
+    expect(control.members.get(invite.member)).toMatchObject({ role: 'admin', history: 'all', name, since: removed })
 
     // The device that is spent, and the one that came in its place, join no more.
     const second = log.joinBody(testDevice('second', 5))

@@ -4,17 +4,15 @@ import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
 import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
 import { actorIdOf, CONTROL_DOCUMENT, type DocumentId, documentIdOf, idBytes } from '../../src/ids.ts'
+import { type ControlState, decodeControlState, encodeControlState } from '../../src/verify/control-state.ts'
 import {
   type ActorRecord,
   actorsOf,
-  type ControlState,
   decodeActorRecord,
-  decodeControlState,
   decodeDocumentRecord,
   documentsOf,
   emptyDocument,
   encodeActorRecord,
-  encodeControlState,
   encodeDocumentRecord,
   findActor,
   findDocument,
@@ -53,6 +51,7 @@ function definedRoot(state: SpaceState): Uint8Array {
         actor.hash,
         actor.epoch,
         actor.tag,
+        actor.tagEpoch,
         actor.seenSize,
         actor.retired ? 1 : 0,
       ])
@@ -66,19 +65,27 @@ function definedRoot(state: SpaceState): Uint8Array {
       const writer = labelled('sealog/v1/writer-record', encodeCbor([device, open]))
       writers.set(toHex(sha256(labelled('sealog/v1/writer-key', encodeCbor(device)))), writer)
     }
-    const { birthEpoch, importTag, contentEnd, snapshots } = document
+    const { birthEpoch, importTag, importer, contentEnd, snapshots } = document
     const record = encodeCbor([
       idBytes(document.document),
       birthEpoch,
       importTag === undefined ? [] : [importTag],
+      importer === undefined ? [] : [importer],
       contentEnd,
       snapshots.map(({ member, index, hash, seenSize }) => [idBytes(member), index, hash, seenSize]),
     ])
     const root = labelled('sealog/v1/document-record', record, naiveStateRoot(actors), naiveStateRoot(writers))
     documents.set(toHex(key), root)
   }
-  const control = sha256(labelled('sealog/v1/control-state', encodeControlState(state.control)))
-  return sha256(labelled('sealog/v1/state', naiveStateRoot(documents), control))
+  return sha256(labelled('sealog/v1/state', naiveStateRoot(documents), definedControl(state.control)))
+}
+
+/** The same of the control state: hash of its core, and of the hashes of its rows. */
+function definedControl(control: ControlState): Uint8Array {
+  const [core, ...lists] = decodeCbor(encodeControlState(control), 1 << 20) as [Uint8Array, ...Uint8Array[][]]
+  const hashed = lists.map(rows => sha256(concat(...rows.map(row => sha256(row)))))
+  expect(hashed).toHaveLength(3)
+  return sha256(labelled('sealog/v1/control-state', sha256(core), ...hashed))
 }
 
 const anActor = (n: number): ActorRecord => ({
@@ -88,6 +95,7 @@ const anActor = (n: number): ActorRecord => ({
   hash: bytesOf(`hash ${n}`),
   epoch: 0,
   tag: bytesOf(`tag ${n}`),
+  tagEpoch: 0,
   seenSize: n,
   retired: false,
 })
@@ -120,6 +128,7 @@ describe('the state root (R-STATE-1)', () => {
       { hash: bytesOf('x') },
       { epoch: 1 },
       { tag: bytesOf('x') },
+      { tagEpoch: 1 },
       { seenSize: 2 },
       { retired: true },
     ]
@@ -135,7 +144,11 @@ describe('the state root (R-STATE-1)', () => {
       { relay: { ...control.relay, url: 'ws://x' } },
       { policy: { ...control.policy, maxBodyLength: 1 } },
       { policy: { ...control.policy, attestations: 2 } },
-      { spaceName: bytesOf('x') },
+      { spaceName: { epoch: 0, sealed: bytesOf('x') } },
+      { spaceName: { ...control.spaceName, epoch: 1 } },
+      { policy: { ...control.policy, rotateEntries: 1 } },
+      { policy: { ...control.policy, rotateDays: 1 } },
+      { rotation: 'tainted' },
       { devices: new Map() },
       { members: new Map() },
       { invites: new Map() },
@@ -170,21 +183,24 @@ describe('the rows of a state (R-STATE-2)', () => {
   })
 
   it('list devices, members and invites in the order of admission', () => {
-    const [, , , , devices, members, invites] = decodeCbor(encodeControlState(STATE.control), 100_000) as Cbor[][]
-    expect(devices?.map(row => (row as Cbor[])[0])).toEqual([0, 1, 2, 3])
+    const [core, devices, members] = decodeCbor(encodeControlState(STATE.control), 100_000) as [Uint8Array, ...Cbor[][]]
+    const numberOf = (row: Cbor): Cbor | undefined => (decodeCbor(row as Uint8Array, 4096) as Cbor[])[0]
+    expect(devices?.map(numberOf)).toEqual([0, 1, 2, 3])
     expect(members).toHaveLength(2)
-    expect(invites?.map(row => (row as Cbor[])[0])).toEqual([3])
+    const invites = (decodeCbor(core, 100_000) as Cbor[])[4] as Cbor[][]
+    expect(invites.map(row => row[0])).toEqual([3])
   })
 
   it('of any other form are refused', async () => {
     const control = decodeCbor(encodeControlState(STATE.control), 100_000) as Cbor[]
     const actor = decodeCbor(encodeActorRecord(anActor(1)), 1000) as Cbor[]
+    const core = (decodeCbor(control[0] as Uint8Array, 100_000) as Cbor[]).with(2, [2, 1, 1, 0, 0])
     expect(await verdictOf(() => decodeControlState(encodeCbor(control.slice(1))))).toBe('ERR_MALFORMED')
-    expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(4, [[1]]))))).toBe('ERR_MALFORMED')
-    expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(2, [2, 1, 1]))))).toBe('ERR_UPGRADE')
-    expect(await verdictOf(() => decodeActorRecord(encodeCbor(actor.with(7, 2))))).toBe('ERR_MALFORMED')
+    expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(1, [[1]]))))).toBe('ERR_MALFORMED')
+    expect(await verdictOf(() => decodeControlState(encodeCbor(control.with(0, encodeCbor(core)))))).toBe('ERR_UPGRADE')
+    expect(await verdictOf(() => decodeActorRecord(encodeCbor(actor.with(8, 2))))).toBe('ERR_MALFORMED')
     expect(await verdictOf(() => decodeActorRecord(new Uint8Array(257)))).toBe('ERR_LIMIT')
-    expect(await verdictOf(() => decodeDocumentRecord(encodeCbor([new Uint8Array(15), 0, [], 0, []])))).toBe(
+    expect(await verdictOf(() => decodeDocumentRecord(encodeCbor([new Uint8Array(15), 0, [], [], 0, []])))).toBe(
       'ERR_MALFORMED',
     )
   })

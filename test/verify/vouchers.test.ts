@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { MemberId } from '../../src/ids.ts'
 import { encodeNote, parseNote } from '../../src/verify/checkpoint.ts'
+import type { ControlState, DeviceRecord, MemberRecord } from '../../src/verify/control-state.ts'
 import { cosignerName } from '../../src/verify/cosignature.ts'
 import { COSIGNATURE_V1, noteKeyHash } from '../../src/verify/note-key.ts'
-import type { ControlState, DeviceRecord } from '../../src/verify/state.ts'
 import { type Asking, vouchersOf } from '../../src/verify/vouchers.ts'
 import { cosigned } from '../helpers/log-answers.ts'
 import { bytesOf, LogBuilder, type TestDevice, testDevice, verdictOf } from '../helpers/log-builder.ts'
@@ -27,7 +27,9 @@ function withPolicy(control: ControlState, attestations: number): ControlState {
   return { ...control, policy: { ...control.policy, attestations } }
 }
 
-/** Control states that no log has led to yet, as removal is a later part of the protocol: states are what counts here. */
+const REMOVED = { number: CURRENT.count, index: log.size, epoch: 0 }
+
+/** States that no log leads to, so that each condition stands alone: a device without its member, and the reverse. */
 function withDevice(control: ControlState, number: number, change: Partial<DeviceRecord>): ControlState {
   const devices = new Map(control.devices)
   devices.set(number, { ...(devices.get(number) as DeviceRecord), ...change })
@@ -35,7 +37,9 @@ function withDevice(control: ControlState, number: number, change: Partial<Devic
 }
 
 function withoutMember(control: ControlState, member: MemberId): ControlState {
-  return { ...control, members: new Map([...control.members].filter(([id]) => id !== member)) }
+  const members = new Map(control.members)
+  members.set(member, { ...(members.get(member) as MemberRecord), removed: REMOVED })
+  return { ...control, members }
 }
 
 const asking = (change: Partial<Asking> = {}): Asking => ({
@@ -142,19 +146,42 @@ describe('only who was known before, and is still there, counts (R-VOUCH-4)', ()
   })
 
   it('not a removed device or member, in the new state or in the pinned one', async () => {
-    const removed = { removed: CURRENT.count }
-    expect(await answer([anna], { current: withDevice(CURRENT, anna.number, removed) })).toBe('ERR_UNVOUCHED')
-    expect(await answer([anna], { pinned: withDevice(PINNED, anna.number, removed) })).toBe('ERR_UNVOUCHED')
+    expect(await answer([anna], { current: withDevice(CURRENT, anna.number, { removed: REMOVED }) })).toBe(
+      'ERR_UNVOUCHED',
+    )
+    expect(await answer([anna], { pinned: withDevice(PINNED, anna.number, { removed: REMOVED }) })).toBe(
+      'ERR_UNVOUCHED',
+    )
     expect(await answer([anna], { current: withoutMember(CURRENT, memberOf(anna)) })).toBe('ERR_UNVOUCHED')
     expect(await answer([anna], { pinned: withoutMember(PINNED, memberOf(anna)) })).toBe('ERR_UNVOUCHED')
     expect(await answer([anna, owner], { current: withoutMember(CURRENT, memberOf(anna)) })).toBe('owner')
   })
 
-  it('not a provisional device, which anybody with an invite link holds', async () => {
-    expect(await answer([anna], { pinned: withDevice(PINNED, anna.number, { provisional: true }) })).toBe(
+  it('not somebody whom the log has removed, or who has left it', async () => {
+    const stateWith = (act: (log: LogBuilder) => void): ControlState => {
+      const copy = log.fork()
+      act(copy)
+      return copy.controlState
+    }
+    const removed = stateWith(copy => copy.act(owner, copy.bodies.removeMember(memberOf(anna))))
+    const left = stateWith(copy => copy.act(anna, copy.bodies.leave()))
+    const lost = stateWith(copy => copy.act(owner, copy.bodies.removeDevice(anna.number)))
+    for (const current of [removed, left, lost]) expect(await answer([anna], { current })).toBe('ERR_UNVOUCHED')
+    const demoted = stateWith(copy => copy.act(owner, copy.bodies.setRole(memberOf(anna), 'writer')))
+    expect(await answer([anna], { pinned: demoted })).toBe('ERR_UNVOUCHED')
+  })
+
+  it('not one that waits for approval', async () => {
+    expect(await answer([anna], { current: withDevice(CURRENT, anna.number, { standing: 'pending' }) })).toBe(
       'ERR_UNVOUCHED',
     )
-    expect(await answer([anna], { current: withDevice(CURRENT, anna.number, { provisional: true }) })).toBe(
+  })
+
+  it('not a provisional device, which anybody with an invite link holds', async () => {
+    expect(await answer([anna], { pinned: withDevice(PINNED, anna.number, { standing: 'provisional' }) })).toBe(
+      'ERR_UNVOUCHED',
+    )
+    expect(await answer([anna], { current: withDevice(CURRENT, anna.number, { standing: 'provisional' }) })).toBe(
       'ERR_UNVOUCHED',
     )
   })

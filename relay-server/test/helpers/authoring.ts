@@ -9,6 +9,8 @@ import {
   entryHash,
   entrySigningInput,
   type Header,
+  type History,
+  type InviteKind,
   KEM_PUBLIC_KEY_LENGTH,
   type MemberId,
   memberIdOf,
@@ -34,6 +36,8 @@ export interface TestDevice {
   /** Number of the control entry that admitted it. */
   number: number
   readonly chains: Map<DocumentId, Chain>
+  /** The member that it was last admitted for. */
+  member: MemberId | undefined
 }
 
 interface Chain {
@@ -53,11 +57,12 @@ export interface Seen {
 }
 
 const NOTHING_SEEN: Seen = { size: 0, root: EMPTY_ROOT }
+export const TIME = 1_700_000_000_000
 const DOCUMENT: DocumentId = 'd0'.repeat(16) as DocumentId
 
 export function makeDevice(random: Random, number = 0): TestDevice {
   const seed = random(32)
-  return { seed, signing: publicKeyOf(seed), kem: makeKemKey(random), number, chains: new Map() }
+  return { seed, signing: publicKeyOf(seed), kem: makeKemKey(random), number, chains: new Map(), member: undefined }
 }
 
 /** Coefficients below q, as an ML-KEM key must have, and a point that is not of low order. */
@@ -81,16 +86,18 @@ export interface RelayName {
 
 /** The first entry of a new space. */
 export function authorGenesis(random: Random, device: TestDevice, relay: RelayName): Authored {
+  const member = makeMember(random)
   return author(random, device, ZERO_32, {
     kind: 'control',
     body: encodeControlBody({
       type: 'genesis',
+      time: TIME,
       relay: { name: relay.name, key: relay.key, url: 'ws://relay.test' },
-      device: deviceKeys(device, ZERO_32),
-      member: makeMember(random),
-      epoch: { commit: random(32), readCommit: random(32) },
+      device: deviceKeys(device, ZERO_32, member),
+      member,
+      epoch: { readCommit: random(32), historyCommit: random(32) },
       wrap: random(WRAP_LENGTH),
-      policy: { contentRules: 1, maxBodyLength: 16 * 1024 * 1024, attestations: 1 },
+      policy: { contentRules: 1, maxBodyLength: 16 * 1024 * 1024, attestations: 1, rotateEntries: 0, rotateDays: 0 },
       spaceName: random(40),
       memberName: random(40),
       deviceName: random(40),
@@ -105,7 +112,12 @@ export function spaceOf(genesis: Authored): SpaceId {
 export interface InviteOptions {
   readonly seen?: Seen
   readonly role?: Role
+  readonly kind?: InviteKind
+  readonly history?: History
   readonly expires?: number
+  /** Default: a new one. */
+  readonly member?: MemberId
+  readonly epoch?: number
 }
 
 /** Admits `guest` as a provisional device. */
@@ -114,18 +126,23 @@ export function authorInvite(
   device: TestDevice,
   space: Uint8Array,
   guest: TestDevice,
-  { seen, role = 'writer', expires = Number.MAX_SAFE_INTEGER }: InviteOptions = {},
+  options: InviteOptions = {},
 ): Authored {
+  const { seen, role = 'writer', kind = 'instant', history = 'all', expires = Number.MAX_SAFE_INTEGER } = options
+  const { member = makeMember(random), epoch = 0 } = options
   const body: ControlBody = {
     type: 'invite',
-    device: deviceKeys(guest, space),
-    member: makeMember(random),
+    time: TIME,
+    kind,
+    device: deviceKeys(guest, space, member),
+    member,
     role,
-    history: 'all',
+    history,
     expires,
-    wrap: random(WRAP_LENGTH),
+    wrap: kind === 'approved' ? new Uint8Array(0) : random(WRAP_LENGTH),
+    nameKey: kind === 'approved' ? random(60) : new Uint8Array(0),
   }
-  return author(random, device, space, { kind: 'control', body: encodeControlBody(body), seen })
+  return authorControl(random, device, space, body, { seen, epoch })
 }
 
 /** By the provisional device: puts `own` in its place. */
@@ -135,15 +152,27 @@ export function authorJoin(
   space: Uint8Array,
   own: TestDevice,
   seen?: Seen,
+  epoch = 0,
 ): Authored {
   const body: ControlBody = {
     type: 'join',
-    device: deviceKeys(own, space),
-    wrap: random(WRAP_LENGTH),
+    time: TIME,
+    device: deviceKeys(own, space, guest.member ?? makeMember(random)),
     memberName: random(40),
     deviceName: random(40),
   }
-  return author(random, guest, space, { kind: 'control', body: encodeControlBody(body), seen })
+  return authorControl(random, guest, space, body, { seen, epoch })
+}
+
+/** Whatever a control entry may say. */
+export function authorControl(
+  random: Random,
+  device: TestDevice,
+  space: Uint8Array,
+  body: ControlBody,
+  { seen, epoch = 0 }: { readonly seen?: Seen | undefined; readonly epoch?: number } = {},
+): Authored {
+  return author(random, device, space, { kind: 'control', body: encodeControlBody(body), seen, header: { epoch } })
 }
 
 export interface EntryOptions {
@@ -186,9 +215,10 @@ export function pushEntryOf({ header, signature, body }: Authored): PushEntry {
   return { header, signature, body }
 }
 
-function deviceKeys(device: TestDevice, space: Uint8Array): DeviceKeys {
+export function deviceKeys(device: TestDevice, space: Uint8Array, member: MemberId): DeviceKeys {
   const { seed, signing, kem } = device
-  return { signing, kem, possession: signSync(seed, possessionInput(space, signing, kem)) }
+  device.member = member
+  return { signing, kem, possession: signSync(seed, possessionInput(space, member, signing, kem)) }
 }
 
 function makeMember(random: Random): MemberId {

@@ -3,6 +3,7 @@ import {
   assertChecks,
   authenticationInput,
   type Connection,
+  type ControlState,
   type DocumentId,
   decodeRelayMessage,
   emptyView,
@@ -134,6 +135,17 @@ export class TestReplica {
   get seen(): Seen {
     if (this.view === undefined) throw new Error('nothing followed yet')
     return { size: this.view.range.size, root: rootOf(this.view.range) }
+  }
+
+  /** The epoch in force. */
+  get epoch(): number {
+    return this.control.epochs.length - 1
+  }
+
+  get control(): ControlState {
+    const control = this.view?.state?.control
+    if (control === undefined) throw new Error('nothing followed yet')
+    return control
   }
 
   get spaceBytes(): Uint8Array {

@@ -29,9 +29,13 @@ export interface World {
   entry(replica: TestReplica, device?: TestDevice, options?: EntryOptions): Authored
 }
 
-export async function openWorld(options: Partial<LoopbackOptions> = {}): Promise<World> {
+/** @param make of another kind of relay */
+export async function openWorld(
+  options: Partial<LoopbackOptions> = {},
+  make: (options: LoopbackOptions) => LoopbackRelay = loopbackRelay,
+): Promise<World> {
   const environment = testEnvironment()
-  const relay = loopbackRelay({ environment, ...options })
+  const relay = make({ environment, ...options })
   const { random } = environment
   const owner = makeDevice(random)
   const genesis = authorGenesis(random, owner, relay)
@@ -64,7 +68,11 @@ export async function openWorld(options: Partial<LoopbackOptions> = {}): Promise
       return replica
     },
     entry: (replica, device = owner, entryOptions = {}) =>
-      author(random, device, genesis.hash, { seen: replica.seen, ...entryOptions }),
+      author(random, device, genesis.hash, {
+        seen: replica.seen,
+        ...entryOptions,
+        header: { epoch: replica.epoch, ...entryOptions.header },
+      }),
   }
 }
 
@@ -74,12 +82,12 @@ export async function admit(world: World, replica: TestReplica): Promise<TestDev
   const { random } = environment
   const count = replica.view?.state?.control.count ?? 0
   const guest = makeDevice(random, count)
-  replica.push(space, authorInvite(random, owner, genesis.hash, guest, { seen: replica.seen }))
+  replica.push(space, authorInvite(random, owner, genesis.hash, guest, { seen: replica.seen, epoch: replica.epoch }))
   await relay.deliverAll()
   await replica.follow(space)
   const joiner = await world.reader(guest)
   const own = makeDevice(random, count + 1)
-  joiner.push(space, authorJoin(random, guest, genesis.hash, own, joiner.seen))
+  joiner.push(space, authorJoin(random, guest, genesis.hash, own, joiner.seen, joiner.epoch))
   await relay.deliverAll()
   joiner.close()
   await relay.deliverAll()

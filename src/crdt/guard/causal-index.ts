@@ -20,7 +20,8 @@ import { DOCUMENT_LIMITS } from './rules.ts'
 /** Actor index in the low bits, counter above: below 2⁵³ for 2³¹ counters and 2²² actors, more than a log can name. */
 const ACTORS = 4_194_304
 const ROOT = -1
-const UNLIMITED: GuardLimits = {
+/** For documents that this replica saved itself: bounded by what it has in memory already. */
+export const UNLIMITED: GuardLimits = {
   ...DOCUMENT_LIMITS,
   maxBytes: 2 ** 40,
   maxInflated: 2 ** 40,
@@ -276,7 +277,8 @@ const MADE_BY: Readonly<Record<number, ObjectKind>> = {
   [ACTION.makeText]: 'text',
 }
 
-function idOf(actor: number, counter: number): number {
+/** An operation's id as one number. @param actor index of the actor */
+export function idOf(actor: number, counter: number): number {
   return counter * ACTORS + actor
 }
 

@@ -1,0 +1,165 @@
+import {
+  type ControlState,
+  type DeliveryRecord,
+  type EpochRecord,
+  encodeMessage,
+  MAX_FRAME_LENGTH,
+  type ProvenWrap,
+  type SpaceId,
+  sha256,
+  verifyInclusion,
+  WRAP_LENGTH,
+  wrapLeaf,
+  wrapsRootOf,
+} from 'sealog/protocol'
+import { describe, expect, test } from 'vitest'
+import { answerKeys } from '../src/keys-answer.ts'
+import type { LogStore, StoredWrap } from '../src/log-store.ts'
+import { SPACE, sampleAppend } from '../src/log-store-contract-samples.ts'
+import { memoryLogStore } from '../src/log-store-memory.ts'
+import { WrapProofs } from '../src/wrap-proofs.ts'
+
+const DEVICE = 3
+
+/** A control state of which the answer reads nothing but its epochs. */
+function withEpochs(deliveries: readonly (readonly number[])[]): ControlState {
+  const epochs = deliveries.map(
+    (indices, epoch): Partial<EpochRecord> => ({
+      index: indices[0] ?? epoch,
+      deliveries: indices.map(index => ({ index, wrapsCount: 1000 }) as DeliveryRecord),
+    }),
+  )
+  return { epochs } as unknown as ControlState
+}
+
+/** Every delivery has one for the device, with a proof as long as among a thousand. */
+function proofsAtHand(): WrapProofs {
+  const proof = Array.from({ length: 10 }, () => sha256())
+  const wrap = new Uint8Array(WRAP_LENGTH)
+  return {
+    has: () => true,
+    prove: async (): Promise<ProvenWrap> => ({ device: DEVICE, position: 999, wrap, proof }),
+  } as unknown as WrapProofs
+}
+
+function asked(from: number, to: number, position = 1_000_000) {
+  return { type: 'get-keys', ref: 1, space: SPACE as SpaceId, from, to, device: DEVICE, position } as const
+}
+
+describe('an answer with keys', () => {
+  test('fits a frame, and ends with a whole epoch (R-KEYS-2)', async () => {
+    const many = withEpochs(Array.from({ length: 2000 }, (_, i) => [3 * i, 3 * i + 1]))
+    let from = 0
+    let count = 0
+    for (; from < 2000; count++) {
+      const answer = await answerKeys(proofsAtHand(), many, asked(from, 5000))
+      const frame = encodeMessage(answer)
+      expect(frame.length).toBeLessThanOrEqual(MAX_FRAME_LENGTH)
+      expect(answer.wraps.map(({ epoch }) => epoch)).toEqual(
+        Array.from({ length: 2 * (answer.to - from + 1) }, (_, i) => from + Math.floor(i / 2)),
+      )
+      if (answer.to < 1999) expect(frame.length).toBeGreaterThan(MAX_FRAME_LENGTH - 100_000)
+      from = answer.to + 1
+    }
+    expect(count).toBeLessThan(10)
+  })
+
+  test('has of an epoch that was mended over and over the first delivery, and the latest', async () => {
+    const indices = Array.from({ length: 500 }, (_, i) => i + 1)
+    const answer = await answerKeys(proofsAtHand(), withEpochs([indices]), asked(0, 0))
+    expect(answer.wraps.map(({ index }) => index)).toEqual([1, ...indices.slice(-31)])
+    expect(encodeMessage(answer).length).toBeLessThanOrEqual(MAX_FRAME_LENGTH)
+  })
+
+  test('knows nothing of what stands behind the entries that the reader has', async () => {
+    const control = withEpochs([[], [5, 8], [10]])
+    const at = async (position: number) => {
+      const { wraps, to } = await answerKeys(proofsAtHand(), control, asked(0, 9, position))
+      return [to, wraps.map(({ index }) => index)]
+    }
+    expect(await at(1)).toEqual([0, []])
+    expect(await at(5)).toEqual([0, []])
+    expect(await at(6)).toEqual([1, [5]])
+    expect(await at(9)).toEqual([1, [5, 8]])
+    expect(await at(11)).toEqual([2, [5, 8, 10]])
+  })
+})
+
+describe('proofs of wraps', () => {
+  async function stored(wraps: readonly StoredWrap[]): Promise<{ store: LogStore; reads: () => number }> {
+    const inner = memoryLogStore()
+    await inner.open()
+    await inner.append({
+      ...sampleAppend({ from: 0, count: 1 + Math.max(0, ...wraps.map(({ index }) => index)) }),
+      wraps,
+    })
+    let reads = 0
+    const readWraps: LogStore['readWraps'] = (...args) => {
+      reads++
+      return inner.readWraps(...args)
+    }
+    return { store: { ...inner, readWraps }, reads: () => reads }
+  }
+
+  function wrapsAt(index: number, count: number): readonly StoredWrap[] {
+    return Array.from({ length: count }, (_, position) => ({
+      index,
+      position,
+      device: 10 + position,
+      wrap: new Uint8Array(WRAP_LENGTH).fill(position + index),
+    }))
+  }
+
+  function deliveryOf(wraps: readonly StoredWrap[], index: number): DeliveryRecord {
+    const leaves = wraps.map(({ device, wrap }) => wrapLeaf(device, wrap))
+    return { index, wrapsCount: leaves.length, wrapsRoot: wrapsRootOf(leaves) } as DeliveryRecord
+  }
+
+  test.each([1, 2, 3, 7, 8, 13])('verify for each of %i devices, from one reading', async count => {
+    const wraps = wrapsAt(1, count)
+    const { store, reads } = await stored(wraps)
+    const delivery = deliveryOf(wraps, 1)
+    const proofs = new WrapProofs(store, SPACE)
+    for (const { device, position, wrap } of wraps) {
+      const proven = await proofs.prove(delivery, device)
+      expect(proven).toMatchObject({ device, position, wrap })
+      verifyInclusion({
+        index: position,
+        size: count,
+        leafHash: wrapLeaf(device, wrap),
+        proof: proven?.proof ?? [],
+        root: delivery.wrapsRoot,
+      })
+    }
+    expect(reads()).toBe(1)
+    expect(await proofs.prove(delivery, 9)).toBeUndefined()
+  })
+
+  test('are not made where some are lost, or others came back', async () => {
+    const wraps = wrapsAt(1, 5)
+    const delivery = deliveryOf(wraps, 1)
+    for (const kept of [wraps.slice(0, -1), wraps.map(row => ({ ...row, wrap: new Uint8Array(WRAP_LENGTH) }))]) {
+      const { store } = await stored(kept)
+      expect(await new WrapProofs(store, SPACE).prove(delivery, 10)).toBeUndefined()
+    }
+  })
+
+  test('are at hand for the deliveries asked for last, as many as there is room for', async () => {
+    const size = 12_000
+    const many = [1, 2, 3, 4, 5, 6].map(index => wrapsAt(index, 1))
+    const { store } = await stored(many.flat())
+    // As if each had so many: only the number of leaves counts.
+    const leaf = new Uint8Array(WRAP_LENGTH)
+    const all = Array.from({ length: size }, (_, position) => ({
+      index: 0,
+      position,
+      device: 10 + position,
+      wrap: leaf,
+    }))
+    const root = deliveryOf(all, 0).wrapsRoot
+    const proofs = new WrapProofs({ ...store, readWraps: async () => all }, SPACE)
+    const delivery = (index: number) => ({ index, wrapsCount: size, wrapsRoot: root }) as DeliveryRecord
+    for (const index of [1, 2, 3, 4, 5, 1, 6]) await proofs.prove(delivery(index), 10)
+    expect([1, 2, 3, 4, 5, 6].map(index => proofs.has(delivery(index)))).toEqual([true, false, true, true, true, true])
+  })
+})

@@ -1,0 +1,226 @@
+import { equalBytes } from './bytes.ts'
+import { decodeDeviceLink, encodeDeviceLink } from './crdt/device-link.ts'
+import type { MailboxSpace } from './crdt/mailbox-list.ts'
+import { deviceKeysOf, newDevice } from './crdt/membership.ts'
+import { keepRecovery, loadRecovery, type RecoveryRow } from './crdt/recovery-row.ts'
+import type { Admission, DeviceSecrets, SpaceSecrets } from './crdt/secrets.ts'
+import { SpaceMailbox } from './crdt/space-mailbox.ts'
+import type { ReplicaStore } from './crdt/store.ts'
+import { generatePhrase, seedOfPhrase } from './crypto/phrase.ts'
+import type { SignatureVerifier } from './crypto/sign.ts'
+import type { Environment } from './environment.ts'
+import { SealogError } from './errors.ts'
+import { idBytes, type SpaceId } from './ids.ts'
+import { createRecovery, type RecoveredSpace, type RecoveryOutcome, recover } from './recovery.ts'
+import type { RelayClient } from './relay/client.ts'
+import type { Space } from './space.ts'
+import { parseNote } from './verify/checkpoint.ts'
+import type { RelayIdentity } from './verify/control.ts'
+import { emptyView, type LogView } from './verify/log.ts'
+
+const DAY: number = 24 * 60 * 60 * 1000
+const RECOVERY_NAME = 'Recovery phrase'
+
+export interface ReplicaDevicesHost {
+  readonly store: ReplicaStore
+  readonly environment: Environment
+  readonly verifier: SignatureVerifier
+  readonly profile: { readonly name: string; readonly device: string }
+  /** The connection to the default relay, or to this one. */
+  readonly client: (relay?: RelayIdentity) => Promise<RelayClient>
+  readonly spaces: () => Promise<readonly SpaceId[]>
+  readonly openSpace: (id: SpaceId) => Promise<Space>
+  /** Keeps a space that this replica is to become a device of, and waits until it is. */
+  readonly join: (view: LogView, secrets: SpaceSecrets, signal: AbortSignal | undefined) => Promise<void>
+}
+
+/** Which spaces the recovery phrase brings back. */
+export interface RecoveryState {
+  readonly covered: readonly SpaceId[]
+  /** Those that it will bring back once they could be reached. */
+  readonly missing: readonly SpaceId[]
+}
+
+/** What concerns all spaces of a person at once: a recovery phrase, and one more device (DESIGN §7). */
+export class ReplicaDevices {
+  readonly #host: ReplicaDevicesHost
+  readonly #extending = new Set<SpaceId>()
+  #updating: Promise<unknown> = Promise.resolve()
+
+  constructor(host: ReplicaDevicesHost) {
+    this.#host = host
+  }
+
+  // -- Recovery phrase --------------------------------------------------------------------------------------------
+
+  async createRecovery(signal: AbortSignal): Promise<RecoveryOutcome & { readonly phrase: string }> {
+    const { store, environment, spaces } = this.#host
+    const before = await loadRecovery(store)
+    const phrase = await generatePhrase(environment.random)
+    const seed = await seedOfPhrase(phrase)
+    const ids = await spaces()
+    const outcome = await this.#cover(seed, ids, signal)
+    await keepRecovery(store, { seed, covered: outcome.done })
+    if (before !== undefined) await this.#retire(before, signal)
+    return { ...outcome, phrase }
+  }
+
+  async recoveryState(): Promise<RecoveryState | undefined> {
+    const row = await loadRecovery(this.#host.store)
+    if (row === undefined) return undefined
+    const ids = await this.#host.spaces()
+    const covered = ids.filter(id => row.covered.includes(id))
+    return { covered, missing: ids.filter(id => !row.covered.includes(id)) }
+  }
+
+  async removeRecovery(signal: AbortSignal): Promise<void> {
+    const row = await loadRecovery(this.#host.store)
+    if (row === undefined) return
+    await keepRecovery(this.#host.store, undefined)
+    await this.#retire(row, signal)
+  }
+
+  /** A space came in: the phrase is to bring it back as well. What fails now is tried when the space is opened again. */
+  extend(space: SpaceId): void {
+    if (this.#extending.has(space)) return
+    this.#extending.add(space)
+    void this.#extend(space)
+      .catch(() => {})
+      .finally(() => this.#extending.delete(space))
+  }
+
+  async #extend(space: SpaceId): Promise<void> {
+    const { store } = this.#host
+    const row = await loadRecovery(store)
+    if (row === undefined || row.covered.includes(space)) return
+    const { done } = await this.#cover(row.seed, [space], undefined)
+    const update = this.#updating.then(async () => {
+      const latest = await loadRecovery(store)
+      // Somebody may have made another phrase meanwhile.
+      if (latest === undefined || !equalBytes(latest.seed, row.seed)) return
+      await keepRecovery(store, { ...latest, covered: [...new Set([...latest.covered, ...done])] })
+    })
+    this.#updating = update.catch(() => {})
+    await update
+  }
+
+  async #cover(
+    seed: Uint8Array,
+    spaces: readonly SpaceId[],
+    signal: AbortSignal | undefined,
+  ): Promise<RecoveryOutcome> {
+    const mailbox = await this.#mailbox(seed)
+    return createRecovery({
+      mailbox,
+      spaces,
+      admit: (space, device) => this.#admitRecovery(space, device, signal),
+      ...(signal === undefined ? {} : { signal }),
+    })
+  }
+
+  async #admitRecovery(id: SpaceId, device: DeviceSecrets, signal: AbortSignal | undefined): Promise<MailboxSpace> {
+    const space = await this.#host.openSpace(id)
+    const limits = signal === undefined ? {} : { signal }
+    const keys = deviceKeysOf(device, idBytes(id), space.me.id)
+    if (!space.hasDevice(keys.signing)) await space.addDevice(keys, RECOVERY_NAME, limits)
+    return this.#listed(space)
+  }
+
+  #listed(space: Space): MailboxSpace {
+    const { head } = space
+    if (head === undefined) throw new SealogError('ERR_UNEXPECTED', 'no checkpoint')
+    return { relay: space.relay, space: space.id, member: space.me.id, note: head }
+  }
+
+  /** An old phrase opens nothing any more: its devices go, and so does its list. */
+  async #retire({ seed, covered }: RecoveryRow, signal: AbortSignal): Promise<void> {
+    const mailbox = await this.#mailbox(seed)
+    for (const id of covered) {
+      if (!(await this.#host.spaces()).includes(id)) continue
+      const space = await this.#host.openSpace(id)
+      const { signing } = deviceKeysOf(mailbox.deviceOf(id), idBytes(id), space.me.id)
+      const device = space.deviceOfKey(signing)
+      if (device !== undefined) await space.removeDevice(device, { signal })
+    }
+    await mailbox.write(() => [], signal)
+  }
+
+  /** A blank machine gets back all spaces that the phrase was given. */
+  async recover(phrase: string, signal: AbortSignal): Promise<RecoveryOutcome> {
+    const seed = await seedOfPhrase(phrase)
+    const outcome = await this.#adoptAll(await this.#mailbox(seed), 'recovery', signal)
+    const before = await loadRecovery(this.#host.store)
+    const covered = [...new Set([...(before?.covered ?? []), ...outcome.done])]
+    await keepRecovery(this.#host.store, { seed, covered })
+    return outcome
+  }
+
+  // -- One more device --------------------------------------------------------------------------------------------
+
+  /** Makes an instant link for one more device of this person, with all spaces. */
+  async linkDevice(base: string | undefined, expiresIn: number = DAY, signal: AbortSignal): Promise<string> {
+    const { environment, spaces, client, openSpace } = this.#host
+    const seed = environment.random(32)
+    const relay = await client()
+    const mailbox = await this.#mailbox(seed)
+    const outcome = await createRecovery({
+      mailbox,
+      spaces: await spaces(),
+      admit: async (id, device) => {
+        const space = await openSpace(id)
+        await space.inviteDeviceKeys(device, expiresIn, { signal })
+        return this.#listed(space)
+      },
+      signal,
+    })
+    const [failed] = outcome.failed
+    if (outcome.done.length === 0) throw failed?.error ?? new SealogError('ERR_INVITE', 'there is no space to link')
+    return encodeDeviceLink({ relay: { ...(await relay.identified()), url: relay.url }, seed }, base)
+  }
+
+  /** Becomes a device of the person who made the link, in all spaces of that person. */
+  async acceptLink(link: string, signal: AbortSignal): Promise<RecoveryOutcome> {
+    const { relay, seed } = decodeDeviceLink(link)
+    const mailbox = await this.#mailbox(seed, relay)
+    const outcome = await this.#adoptAll(mailbox, 'join', signal)
+    // What the seed was for is done; where the list cannot be emptied, it names spaces whose invites are used.
+    if (outcome.failed.length === 0) await mailbox.write(() => [], signal).catch(() => {})
+    return outcome
+  }
+
+  async #adoptAll(mailbox: SpaceMailbox, type: 'recovery' | 'join', signal: AbortSignal): Promise<RecoveryOutcome> {
+    const { verifier } = this.#host
+    return recover({ mailbox, verifier, adopt: found => this.#adopt(found, type, signal), signal })
+  }
+
+  async #adopt(found: RecoveredSpace, type: 'recovery' | 'join', signal: AbortSignal): Promise<void> {
+    const { environment, profile, spaces, openSpace, join } = this.#host
+    if ((await spaces()).includes(found.space)) {
+      // It came with an earlier attempt; there is nothing to do where that went through.
+      await (await openSpace(found.space)).joined(signal)
+      return
+    }
+    const { checkpoint } = parseNote(found.note)
+    const anchor = { size: checkpoint.size, root: checkpoint.root, note: found.note }
+    const admission: Admission = { type, provisional: found.device, nameKey: undefined, body: undefined }
+    await join(
+      emptyView(found.space, found.relay, [anchor]),
+      {
+        url: found.relay.url,
+        member: found.member,
+        device: newDevice(environment.random),
+        incarnation: environment.random(8),
+        epochs: new Map(),
+        memberName: profile.name,
+        deviceName: profile.device,
+        admission,
+      },
+      signal,
+    )
+  }
+
+  async #mailbox(seed: Uint8Array, relay?: RelayIdentity): Promise<SpaceMailbox> {
+    const { environment, verifier, client } = this.#host
+    return new SpaceMailbox({ seed, client: await client(relay), environment, verifier })
+  }
+}
