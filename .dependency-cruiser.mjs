@@ -3,9 +3,9 @@
 
 const base = '^src/(bytes|cbor|codec|errors|ids|environment|environment-platform)\\.ts$'
 const entries = '^src/(index|slim|node|react|verify|protocol|testing)\\.ts$'
-const secrets = '^src/crypto/(aead|kdf|wrap|epoch|keyring|mailbox|padding|phrase)\\.ts$'
+const secrets = '^src/crypto/(aead|commitments|kdf|wrap|epoch|grant|keyring|mailbox|padding|phrase)\\.ts$'
 /** The parts of crypto that work on public bytes only. */
-const publicCrypto = '^src/crypto/(bounded-cache|commitments|hash|sign|kem-key)\\.ts$'
+const publicCrypto = '^src/crypto/(bounded-cache|hash|sign|kem-key)\\.ts$'
 const node = '^src/(node|(crdt|relay|cli)/.*-node)\\.ts$'
 const automerge = 'node_modules/@automerge/'
 const automergeSlim = '/dist/mjs/entrypoints/slim\\.js$'

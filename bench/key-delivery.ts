@@ -8,6 +8,7 @@ import {
   type Keys,
   nextRecipients,
   proveWrap,
+  type Recipient,
   sha256,
   spaceIdOf,
   wrapLeaf,
@@ -24,6 +25,8 @@ const MILLISECONDS = 1000
 const OPENINGS = 9
 /** Rounds over all wraps of a rotation. */
 const MANY_ROUNDS = 5
+/** Wraps that are timed one by one, so that what else the machine does meets few of them. */
+const SINGLE_ROUNDS = 31
 
 /**
  * One rotation in a space of so many devices: what its author makes and sends, what the relay checks, what each device
@@ -52,10 +55,18 @@ export async function benchDelivery(devices: number, crew: SyntheticCrew): Promi
       if (!(await isTrueDelivery(delivering, delivery))) throw new Error('the audit refuses a true delivery')
     })
   const makePlain = (): Promise<number> => timed(() => plain.map(({ publicKey }) => plainWrap(secret, publicKey)))
-  const mlKem = (): Promise<number> => timed(() => recipients.map(({ kem }) => encapsulateMlKem(kem)))
   const rounds = devices > 100 ? 1 : MANY_ROUNDS
-  const [made, audited, floor, postQuantum] = (await inTurns(rounds, [make, audit, makePlain, mlKem])).map(median) as [
+  const [made, audited, floor] = (await inTurns(rounds, [make, audit, makePlain])).map(median) as [
     number,
+    number,
+    number,
+  ]
+
+  const [recipient, other] = [recipients[0] as Recipient, plainDevice().publicKey]
+  const one = (): Promise<number> => timed(() => makeDelivery({ ...delivering, recipients: [recipient] }))
+  const onePlain = (): Promise<number> => timed(() => plainWrap(secret, other))
+  const oneMlKem = (): Promise<number> => timed(() => encapsulateMlKem(recipient.kem))
+  const [each, postQuantum, eachPlain] = (await inTurns(SINGLE_ROUNDS, [one, oneMlKem, onePlain])).map(median) as [
     number,
     number,
     number,
@@ -68,11 +79,11 @@ export async function benchDelivery(devices: number, crew: SyntheticCrew): Promi
   const joined = concat(...wraps)
   const hashed = checking(() => sha256(joined), devices)
   const name = (what: string): string => `${devices} devices: ${what}`
-  const perDevice = { unit: 'ms', floor: floor / devices } as const
+  const perDevice = { unit: 'ms', floor: eachPlain } as const
   return [
     { case: name('make a rotation'), value: made, unit: 'ms', floor },
-    { case: name('make, each wrap'), value: made / devices, ...perDevice },
-    { case: name('of it ML-KEM-768, each wrap'), value: postQuantum / devices, ...perDevice },
+    { case: name('make, for a single device'), value: each, ...perDevice },
+    { case: name('of it ML-KEM-768'), value: postQuantum, ...perDevice },
     { case: name('audit all wraps'), value: audited, unit: 'ms', floor },
     { case: name('relay checks the wraps'), value: checked, unit: 'ms', floor: hashed },
     { case: name('a device gets its key: proof, wrap, link'), value: opened, unit: 'ms', floor: openedPlain },

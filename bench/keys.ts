@@ -6,10 +6,12 @@ import { benchOldEpochs } from './old-epochs.ts'
 import { crewsOf } from './synthetic-crew.ts'
 
 const CREWS = [10, 100, 1_000]
+/** Epochs since an entry was written. */
+const AGES = [100, 1_000]
 /** Replicas that join, and how many of them stay to the end. */
 const JOINS: readonly (readonly [devices: number, present: number])[] = [
   [10, 10],
-  [100, 3],
+  [30, 1],
 ]
 
 /**
@@ -27,7 +29,7 @@ export async function benchKeys({ say }: BenchOptions): Promise<readonly Figure[
   }
   for (const [i, crew] of crews.entries()) figures.push(...(await benchGrowth(CREWS[i] as number, crew)))
   say('entries of old epochs')
-  figures.push(...(await benchOldEpochs()))
+  figures.push(...(await benchOldEpochs(AGES)))
   for (const [devices, present] of JOINS) {
     say(`${devices} replicas join`)
     figures.push(...(await benchJoins(devices, present)))

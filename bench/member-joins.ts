@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+// Brings the WASM along, which replicas on a platform of one's own do not do.
+import '@automerge/automerge'
 import {
   decodeRelayMessage,
   defaultVerifier,

@@ -16,7 +16,6 @@ import { openPlainWrap, plainDevice, plainWrap } from './plain-wraps.ts'
 import { crewsOf, type SyntheticDevice } from './synthetic-crew.ts'
 import { bytesOf } from './synthetic-log.ts'
 
-const AGES = [100, 1_000]
 const GRANTED = 100
 const ROUNDS = 7
 /** A paragraph. */
@@ -33,10 +32,11 @@ interface History {
 /**
  * Opening an entry of the first epoch in a space that has had many since: by a device that knows the newest secret only,
  * and walks the links; by one that has done so before, and has them stored; and what a grant of old epochs takes.
+ * @param ages in epochs
  */
-export async function benchOldEpochs(): Promise<readonly Figure[]> {
+export async function benchOldEpochs(ages: readonly number[]): Promise<readonly Figure[]> {
   const figures: Figure[] = []
-  for (const age of AGES) figures.push(...(await benchAge(age, await historyOf(age))))
+  for (const age of ages) figures.push(...(await benchAge(age, await historyOf(age))))
   return [...figures, ...(await benchGrant(await historyOf(GRANTED)))]
 }
 

@@ -124,7 +124,7 @@ export class SyntheticLog {
       relay: { ...this.relay, url: 'ws://relay.test' },
       device: { signing, kem, possession },
       member,
-      epoch: { readCommit: bytesOf('read commit'), historyCommit: bytesOf('history commit') },
+      epoch: { readCommit: bytesOf('read commit') },
       wrap: new Uint8Array(WRAP_LENGTH),
       policy: { contentRules: 1, maxBodyLength: 1024 * 1024, attestations: 1, rotateEntries: 0, rotateDays: 0 },
       spaceName: new Uint8Array(0),

@@ -4,6 +4,7 @@ export type { Doc, Patch } from './crdt/content.ts'
 export type { DocumentInfo } from './crdt/directory.ts'
 export type { Confirmation } from './crdt/freshness.ts'
 export type { HistoryDetail, HistoryEvent, NamedDevice, NamedMember } from './crdt/history-events.ts'
+export { inviteQr } from './crdt/invite-link.ts'
 export type { Problem } from './crdt/problems.ts'
 export type { Replicate } from './crdt/replication.ts'
 export type { Durability, ReplicaStore, StoreBatch } from './crdt/store.ts'
@@ -15,11 +16,25 @@ export type { Environment, Random } from './environment.ts'
 export { type ErrorCode, type ErrorDetails, SealogError } from './errors.ts'
 export type { ListenOptions, Unsubscribe } from './events.ts'
 export type { ActorId, DocumentId, MemberId, SpaceId } from './ids.ts'
+export type { RecoveryOutcome } from './recovery.ts'
 export type { ConnectionState } from './relay/client.ts'
 export type { InvitePreview, RelayAddress, Replica, ReplicaOptions } from './replica.ts'
-export type { Space, SpaceEvents } from './space.ts'
+export type { RecoveryState } from './replica-devices.ts'
+export type { ListedDocument, Space, SpaceEvents } from './space.ts'
 export type { ChangeEvent, ChangeSource, DocumentEvents, Receipt, SpaceDocument } from './space-document.ts'
 export type { EntryAddress, HistoryOptions, Reader } from './space-history.ts'
-export type { InviteOptions, Member, SpaceFingerprint, SpaceStatus, Trust } from './space-status.ts'
-export type { Role } from './verify/control.ts'
+export type {
+  AddDeviceOptions,
+  InviteOptions,
+  JoinRequest,
+  Member,
+  MemberDevice,
+  OpenInviteInfo,
+  Place,
+  PolicyChange,
+  SpaceFingerprint,
+  SpaceStatus,
+  Trust,
+} from './space-status.ts'
+export type { DeviceKeys, History, InviteKind, Policy, RelayIdentity, Role } from './verify/control.ts'
 export type { WaitOptions } from './waiting.ts'

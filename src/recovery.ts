@@ -117,7 +117,7 @@ export async function recover({ mailbox, verifier, adopt, signal }: RecoverOptio
 }
 
 /** A few at a time: a thousand spaces are no more work at once than eight, and one that takes long holds up none. */
-async function eachSpace(
+export async function eachSpace(
   spaces: readonly SpaceId[],
   signal: AbortSignal | undefined,
   task: (space: SpaceId) => Promise<void>,

@@ -11,7 +11,7 @@ import type { SignatureVerifier } from './crypto/sign.ts'
 import type { Environment } from './environment.ts'
 import { SealogError } from './errors.ts'
 import { idBytes, type SpaceId } from './ids.ts'
-import { createRecovery, type RecoveredSpace, type RecoveryOutcome, recover } from './recovery.ts'
+import { createRecovery, eachSpace, type RecoveredSpace, type RecoveryOutcome, recover } from './recovery.ts'
 import type { RelayClient } from './relay/client.ts'
 import type { Space } from './space.ts'
 import { parseNote } from './verify/checkpoint.ts'
@@ -19,6 +19,8 @@ import type { RelayIdentity } from './verify/control.ts'
 import { emptyView, type LogView } from './verify/log.ts'
 
 const DAY: number = 24 * 60 * 60 * 1000
+/** A space that takes longer is given up for now, for the sake of the others, in milliseconds. */
+const ONE_SPACE = 2 * 60_000
 const RECOVERY_NAME = 'Recovery phrase'
 
 export interface ReplicaDevicesHost {
@@ -60,9 +62,10 @@ export class ReplicaDevices {
     const seed = await seedOfPhrase(phrase)
     const ids = await spaces()
     const outcome = await this.#cover(seed, ids, signal)
+    // In one space where the earlier one cannot be ended now, it may never be: that must not cost the new phrase.
+    const failed = before === undefined ? [] : await this.#retire(before, signal)
     await keepRecovery(store, { seed, covered: outcome.done })
-    if (before !== undefined) await this.#retire(before, signal)
-    return { ...outcome, phrase }
+    return { done: outcome.done, failed: [...outcome.failed, ...failed], phrase }
   }
 
   async recoveryState(): Promise<RecoveryState | undefined> {
@@ -76,8 +79,10 @@ export class ReplicaDevices {
   async removeRecovery(signal: AbortSignal): Promise<void> {
     const row = await loadRecovery(this.#host.store)
     if (row === undefined) return
+    // Known for as long as it opens anything: whoever is told that this failed can call it again.
+    const [failed] = await this.#retire(row, signal)
+    if (failed !== undefined) throw failed.error
     await keepRecovery(this.#host.store, undefined)
-    await this.#retire(row, signal)
   }
 
   /** A space came in: the phrase is to bring it back as well. What fails now is tried when the space is opened again. */
@@ -120,7 +125,7 @@ export class ReplicaDevices {
 
   async #admitRecovery(id: SpaceId, device: DeviceSecrets, signal: AbortSignal | undefined): Promise<MailboxSpace> {
     const space = await this.#host.openSpace(id)
-    const limits = signal === undefined ? {} : { signal }
+    const limits = signal === undefined ? {} : { signal, timeout: ONE_SPACE }
     const keys = deviceKeysOf(device, idBytes(id), space.me.id)
     if (!space.hasDevice(keys.signing)) await space.addDevice(keys, RECOVERY_NAME, limits)
     return this.#listed(space)
@@ -132,17 +137,25 @@ export class ReplicaDevices {
     return { relay: space.relay, space: space.id, member: space.me.id, note: head }
   }
 
-  /** An old phrase opens nothing any more: its devices go, and so does its list. */
-  async #retire({ seed, covered }: RecoveryRow, signal: AbortSignal): Promise<void> {
+  /**
+   * An old phrase opens nothing any more: its devices go, and so does its list.
+   * @returns where it still opens something
+   */
+  async #retire({ seed, covered }: RecoveryRow, signal: AbortSignal): Promise<RecoveryOutcome['failed']> {
     const mailbox = await this.#mailbox(seed)
-    for (const id of covered) {
-      if (!(await this.#host.spaces()).includes(id)) continue
+    const here = await this.#host.spaces()
+    const ids = covered.filter(id => here.includes(id))
+    const { failed } = await eachSpace(ids, signal, async id => {
       const space = await this.#host.openSpace(id)
+      // From where one was removed oneself, nothing can be removed.
+      if (space.status.membership === 'removed') return
       const { signing } = deviceKeysOf(mailbox.deviceOf(id), idBytes(id), space.me.id)
       const device = space.deviceOfKey(signing)
-      if (device !== undefined) await space.removeDevice(device, { signal })
-    }
-    await mailbox.write(() => [], signal)
+      if (device !== undefined) await space.removeDevice(device, { signal, timeout: ONE_SPACE })
+    })
+    // What it lists opens nothing any more: a list that cannot be emptied is no reason to say that it does.
+    if (failed.length === 0) await mailbox.write(() => [], signal).catch(() => {})
+    return failed
   }
 
   /** A blank machine gets back all spaces that the phrase was given. */
@@ -150,7 +163,9 @@ export class ReplicaDevices {
     const seed = await seedOfPhrase(phrase)
     const outcome = await this.#adoptAll(await this.#mailbox(seed), 'recovery', signal)
     const before = await loadRecovery(this.#host.store)
-    const covered = [...new Set([...(before?.covered ?? []), ...outcome.done])]
+    // Another phrase stays what it was good for: nothing that only it covers is covered by this one.
+    const isSame = before !== undefined && equalBytes(before.seed, seed)
+    const covered = [...new Set([...(isSame ? before.covered : []), ...outcome.done])]
     await keepRecovery(this.#host.store, { seed, covered })
     return outcome
   }

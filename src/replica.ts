@@ -299,7 +299,8 @@ export class Replica {
    * Joins the space of an invite: waits until the relay's log proves that this device is a member, and is applied.
    * Where this replica is in the space already, it just opens it, offline too, and the invite stays unused. A call
    * that was ended by `signal` or `timeout` goes on in the background, and over a restart; calling again waits for it.
-   * @throws SealogError ERR_INVITE (malformed, used, expired), ERR_RELAY_IDENTITY where the relay is not the one in
+   * @throws SealogError ERR_INVITE (malformed, used, expired, declined), ERR_REMOVED where an earlier device of this
+   * replica was removed from the space and is still here, ERR_RELAY_IDENTITY where the relay is not the one in
    * the invite, ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED, ERR_STORE…; TypeError
    */
   async joinSpace(link: string, options: WaitOptions = {}): Promise<Space> {
@@ -317,6 +318,11 @@ export class Replica {
     const anchor = await this.#checkNote(invite)
     if ((await this.spaces()).includes(invite.space)) {
       const space = await this.openSpace(invite.space)
+      // Of a request that was declined, there is nothing to export: it gives way to the new one below.
+      if (space.isAdmitted && space.status.membership === 'removed') {
+        const what = 'this device was removed from the space: export what is to be kept, `removeLocal`, and join anew'
+        throw new SealogError('ERR_REMOVED', what)
+      }
       space.heard(invite.note)
       // It may be there from an earlier invite that came to nothing; otherwise this one stays unused.
       if (space.isAdmitted || (await this.#joined(space, signal)) === undefined) return space
@@ -437,7 +443,8 @@ export class Replica {
   /**
    * Makes a recovery phrase: 24 words that bring back all spaces on a blank machine (`recover`). In every space it is one
    * more device of this person, which members see. Spaces that come later are added by themselves. Whoever has the
-   * words has the spaces: they belong on paper. An earlier phrase opens nothing any more.
+   * words has the spaces: they belong on paper. An earlier phrase opens nothing any more, but for spaces
+   * named in `failed`: there, `Space.removeDevice` ends it.
    * @returns the words, and how it went, space by space: see `recoveryState`
    * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED, ERR_STORE…
    */
@@ -451,7 +458,11 @@ export class Replica {
     return this.#devices.recoveryState()
   }
 
-  /** The phrase opens nothing any more: its devices are removed from all spaces. */
+  /**
+   * The phrase opens nothing any more: its devices are removed from all spaces. Where that fails in one, the phrase stays
+   * on record, and this is to be called again.
+   * @throws SealogError why it failed in one of the spaces; ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED, ERR_STORE…
+   */
   removeRecovery(options: WaitOptions = {}): Promise<void> {
     return this.#forAll(options, signal => this.#devices.removeRecovery(signal))
   }

@@ -34,7 +34,7 @@ export interface Receipt {
   readonly index: number | undefined
   /**
    * Resolves once every change made before this call is proven.
-   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED
+   * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; what ends `Space.sync`, as it never will be then
    */
   proven(options?: WaitOptions): Promise<void>
 }

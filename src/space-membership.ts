@@ -10,7 +10,7 @@ import {
 } from './crdt/membership.ts'
 import { openName, openRequestNames } from './crdt/names.ts'
 import type { PreparedControl } from './crdt/outbox.ts'
-import { assertKeeper, mayStartEpoch } from './crdt/rotation.ts'
+import { assertKeeper, canRotate, mayStartEpoch } from './crdt/rotation.ts'
 import type { DeviceSecrets } from './crdt/secrets.ts'
 import type { SpaceSync } from './crdt/space-sync.ts'
 import { labelledHash, ZERO_32 } from './crypto/hash.ts'
@@ -60,6 +60,8 @@ export interface MembershipHost {
   readonly spaceName: () => string
   /** Runs `task` within the limits of the caller, once the log is here as far as the relay has it. */
   current<T>(options: WaitOptions, task: (control: ControlState) => Promise<T>): Promise<T>
+  /** The same, once the epoch is one that this member may seal names and keys under. */
+  keyed<T>(options: WaitOptions, task: (control: ControlState) => Promise<T>): Promise<T>
 }
 
 /** Who is in a space, and everything that members do about each other (DESIGN §4, §7). */
@@ -140,7 +142,7 @@ export class Membership {
     }
     assertInviteOptions(expiresIn, base)
     const member = memberIdOf(this.#host.environment.random(16))
-    return this.#host.current(options, control => {
+    return this.#host.keyed(options, control => {
       assertMayGive(this.#own(control), history)
       return this.#invite({ kind, role, history, member, expiresIn }, base)
     })
@@ -149,7 +151,7 @@ export class Membership {
   inviteDevice(options: AddDeviceOptions): Promise<string> {
     const { expiresIn = DAY, base } = options
     assertInviteOptions(expiresIn, base)
-    return this.#host.current(options, control => {
+    return this.#host.keyed(options, control => {
       const own = this.#own(control)
       const { id: member, role, history } = own
       return this.#invite({ kind: 'device', role, history, member, expiresIn }, base)
@@ -160,7 +162,7 @@ export class Membership {
   inviteDeviceKeys(provisional: DeviceSecrets, expiresIn: number, options: WaitOptions): Promise<void> {
     assertInviteOptions(expiresIn, undefined)
     const { environment } = this.#host
-    return this.#host.current(options, async () => {
+    return this.#host.keyed(options, async () => {
       const expires = environment.now() + expiresIn
       await this.#append((writing, control) => {
         const { id: member, role, history } = this.#own(control)
@@ -211,7 +213,7 @@ export class Membership {
 
   approve(request: number, options: WaitOptions): Promise<void> {
     assertNumber(request, 'request')
-    return this.#host.current(options, async () => {
+    return this.#host.keyed(options, async () => {
       await this.#append((writing, control) => {
         const invite = this.#requestAt(control, request)
         assertMayGive(this.#own(control), invite.history)
@@ -242,7 +244,7 @@ export class Membership {
   /** One more device of the own member, whose keys are known. @returns its number */
   async addDevice(keys: DeviceKeys, name: string, options: WaitOptions): Promise<number> {
     assertText(name, 'name')
-    return this.#host.current(options, async () => {
+    return this.#host.keyed(options, async () => {
       const index = await this.#append((writing, control) => {
         return addDeviceBody(writing, keys, this.#own(control).history, name)
       })
@@ -262,7 +264,7 @@ export class Membership {
   renameDevice(device: number, name: string, options: WaitOptions): Promise<void> {
     assertNumber(device, 'device')
     assertText(name, 'name')
-    return this.#host.current(options, async control => {
+    return this.#host.keyed(options, async control => {
       const { id: member } = this.#own(control)
       await this.#append(writing => {
         const sealed = nameBody(writing, 'device', name)
@@ -298,7 +300,7 @@ export class Membership {
 
   rename(what: 'space' | 'member', name: string, options: WaitOptions): Promise<void> {
     assertText(name, 'name')
-    return this.#host.current(options, async control => {
+    return this.#host.keyed(options, async control => {
       const { id: member } = this.#own(control)
       await this.#append(writing => {
         return { type: 'rename', time: writing.time, what, member, device: 0, name: nameBody(writing, what, name) }
@@ -361,8 +363,12 @@ export class Membership {
    */
   async #settleRotation(): Promise<void> {
     const { sync } = this.#host
-    const isDue = (): boolean => this.#control !== undefined && this.#control.rotation !== 'settled'
-    if (!isDue() || sync.device === undefined) return
+    const isDue = (): boolean => {
+      const control = this.#control
+      if (control === undefined || control.rotation === 'settled' || sync.device === undefined) return false
+      return canRotate(control, sync.device, sync.keys, sync.view.range.size)
+    }
+    if (!isDue()) return
     await sync.control(async () => (isDue() ? sync.rotation() : undefined), false).catch(() => undefined)
   }
 

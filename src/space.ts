@@ -164,10 +164,8 @@ export class Space {
       environment,
       sync: this.#sync,
       spaceName: () => this.name,
-      current: (limits, task) => {
-        this.#assertOpen()
-        return this.#wait(limits, async signal => task(await this.#currentControl(signal)))
-      },
+      current: (limits, task) => this.#whenCurrent(limits, false, task),
+      keyed: (limits, task) => this.#whenCurrent(limits, true, task),
     })
   }
 
@@ -346,7 +344,14 @@ export class Space {
     return {
       state: state(),
       index: this.#provenIndex.get(core.document),
-      proven: (options = {}) => this.#wait(options, signal => this.#until(isProven, signal)),
+      proven: (options = {}) => {
+        const holds = (): boolean => {
+          if (isProven()) return true
+          this.#assertGoingOn()
+          return false
+        }
+        return this.#wait(options, signal => this.#until(holds, signal))
+      },
     }
   }
 
@@ -396,7 +401,7 @@ export class Space {
    * Resolves when everything local is proven, and everything the relay had at that moment is applied. Offline it
    * waits.
    * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; ERR_FROZEN where the relay contradicted itself;
-   * ERR_REMOVED where this device was removed from the space
+   * ERR_REMOVED where this device was removed from the space; ERR_UPGRADE where a later version is needed to go on
    */
   sync(options: WaitOptions = {}): Promise<void> {
     return this.#wait(options, async signal => {
@@ -404,8 +409,7 @@ export class Space {
         await this.#documents.flush().catch(() => {})
         this.#sync.push()
         await this.#until(() => {
-          if (this.#sync.evidence !== undefined) throw new SealogError('ERR_FROZEN', 'the relay contradicted itself')
-          if (this.#sync.removed !== undefined) throw removed()
+          this.#assertGoingOn()
           return this.#sync.isCurrent && this.#sync.isSettled && this.#sync.isComplete
         }, signal)
         const size = this.#sync.view.range.size
@@ -439,9 +443,10 @@ export class Space {
     if (!(head instanceof Uint8Array)) throw new TypeError('head: expected bytes')
     this.#assertOpen()
     return this.#wait(options, async signal => {
-      const isFrozen = (): boolean => this.#sync.evidence !== undefined
-      await this.#until(() => this.#sync.isCurrent || isFrozen(), signal)
-      if (isFrozen()) throw new SealogError('ERR_FROZEN', 'the relay contradicted itself')
+      await this.#until(() => {
+        this.#assertGoingOn()
+        return this.#sync.isCurrent
+      }, signal)
       await this.#sync.compareHead(head)
     })
   }
@@ -490,7 +495,7 @@ export class Space {
   // -- Members, devices, keys --------------------------------------------------------------------------------------
   // All of these wait until the relay's log is here, and until their entry is proven in it. They throw
   // ERR_UNAUTHORIZED where the role does not allow it, ERR_INVALID_ENTRY (`details.reason`) where the rules of the space
-  // forbid it, ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; TypeError.
+  // forbid it, what ends `sync`, ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; TypeError.
 
   /**
    * Makes an invite: a link for one person, who joins with `Replica.joinSpace`. The two kinds differ in what the link is
@@ -607,11 +612,17 @@ export class Space {
     return admission === undefined || admission.type === 'genesis'
   }
 
-  /** Resolves once this device is admitted and has the log. @throws SealogError ERR_INVITE, ERR_RELAY_IDENTITY */
+  /**
+   * Resolves once this device is admitted and has the log.
+   * @throws SealogError ERR_INVITE, ERR_RELAY_IDENTITY; and what ends `sync`
+   */
   joined(signal?: AbortSignal): Promise<void> {
     return this.#until(() => {
+      if (!this.isAdmitted && this.#sync.removed !== undefined) {
+        throw new SealogError('ERR_INVITE', 'the request to join was declined')
+      }
+      this.#assertGoingOn()
       if (this.isAdmitted) return this.#sync.isCurrent && this.#sync.isComplete
-      if (this.#sync.removed !== undefined) throw new SealogError('ERR_INVITE', 'the request to join was declined')
       const refused = this.#problems.list().find(({ code }) => JOIN_FAULTS.has(code))
       if (refused !== undefined) throw new SealogError(refused.code, refused.message)
       return false
@@ -741,10 +752,16 @@ export class Space {
     })
   }
 
-  async #currentControl(signal: AbortSignal | undefined): Promise<ControlState> {
+  #whenCurrent<T>(limits: WaitOptions, needsKeys: boolean, task: (control: ControlState) => Promise<T>): Promise<T> {
+    this.#assertOpen()
+    return this.#wait(limits, async signal => task(await this.#currentControl(needsKeys, signal)))
+  }
+
+  async #currentControl(needsKeys: boolean, signal: AbortSignal | undefined): Promise<ControlState> {
     await this.#until(() => {
-      if (this.#sync.removed !== undefined) throw removed()
-      return this.#sync.isCurrent && this.isAdmitted && this.#control !== undefined
+      this.#assertGoingOn()
+      const isReady = this.#sync.isCurrent && this.isAdmitted && this.#control !== undefined
+      return isReady && (!needsKeys || (this.#sync.holdsKey && this.#control?.rotation !== 'tainted'))
     }, signal)
     return this.#control as ControlState
   }
@@ -765,6 +782,12 @@ export class Space {
 
   #assertOpen(): void {
     if (this.isClosed) throw new SealogError('ERR_CLOSED', 'the space was closed')
+  }
+
+  /** @throws SealogError where no wait for the relay would end */
+  #assertGoingOn(): void {
+    const { ended } = this.#sync
+    if (ended !== undefined) throw ended
   }
 
   #assertWritable(): void {

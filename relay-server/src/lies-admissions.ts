@@ -10,6 +10,7 @@ import {
   type MemberId,
   type Role,
   roleNumber,
+  rotationBase,
 } from 'sealog/protocol'
 import { forgeLog } from './forged-log.ts'
 import { checkpointOf, convictingLie, type Lie, signedBatch, signedLie, type Teller } from './lie.ts'
@@ -71,7 +72,7 @@ export const ADMISSION_LIES: readonly Lie[] = [
   admissionLie(
     'admits-stale-rotation',
     'an epoch start that did not see the latest of the members',
-    ({ body, control }) => body?.type === 'rotate' && !equalBytes(body.base, control.head),
+    ({ body, control }) => body?.type === 'rotate' && !equalBytes(body.base, rotationBase(control)),
   ),
   admissionLie(
     'admits-expired-join',
@@ -108,6 +109,7 @@ function admissionLie(
     says: `the relay lets in ${whom}`,
     expected: ['ERR_INVALID_ENTRY'],
     batch: (batch, teller) => {
+      if (teller.refused.length === 0) return undefined
       const log = teller.log.slice(0, batch.from + batch.entries.length)
       const control = forgeLog(log).state(log.length)?.control
       const { time } = checkpointOf(batch)

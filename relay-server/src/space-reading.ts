@@ -9,7 +9,8 @@ import {
   SealogError,
   type SpaceId,
 } from 'sealog/protocol'
-import { authenticate, deviceOf, mayHaveContent } from './device-authentication.ts'
+import { mayHaveContent } from './content-rights.ts'
+import { authenticate, deviceOf } from './device-authentication.ts'
 import { documentFrames, keyFrames } from './log-answers.ts'
 import { relayBehind, removedDevice } from './reject.ts'
 import type { SocketSurroundings } from './socket-surroundings.ts'

@@ -11,8 +11,8 @@ import {
 } from 'sealog/protocol'
 import { appendOf } from './append.ts'
 import { type Broadcast, makeBroadcast } from './broadcast.ts'
+import { mayHaveContent } from './content-rights.ts'
 import type { RelayContext } from './context.ts'
-import { mayHaveContent } from './device-authentication.ts'
 import { type Judged, type Push, type RefusedEntry, type SpaceView, seenSizesOf } from './judge.ts'
 import { judgeVerified } from './judge-verified.ts'
 import type { StoredEntry } from './log-store.ts'
@@ -344,7 +344,8 @@ export class SpaceSequencer {
     const { name, signingKey, environment, verifier } = this.#context
     const circumstances = {
       relay: { name, key: signingKey.publicKey },
-      now: environment.now(),
+      // By the time that its notes carry, which never goes back: clients hold an expiry against those.
+      now: Math.max(environment.now(), this.#head?.checkpoint.time ?? 0),
       seenRoots: await this.#seenRoots(pushes),
     }
     return judgeVerified(this.#view, pushes, circumstances, verifier)

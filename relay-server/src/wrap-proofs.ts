@@ -26,11 +26,14 @@ export class WrapProofs {
   readonly #space: SpaceId
   /** By place in the log of the entry, the one used last at the end. */
   readonly #trees = new Map<number, Tree>()
+  readonly #room: number
   #leaves = 0
 
-  constructor(store: LogStore, space: SpaceId) {
+  /** @param room for so many leaves */
+  constructor(store: LogStore, space: SpaceId, room: number = KEPT_LEAVES) {
     this.#store = store
     this.#space = space
+    this.#room = room
   }
 
   /** Is the tree at hand, so that a proof costs little? */
@@ -76,7 +79,7 @@ export class WrapProofs {
     this.#trees.set(index, tree)
     this.#leaves += leavesOf(tree)
     for (const oldest of this.#trees.keys()) {
-      if (this.#leaves <= KEPT_LEAVES || oldest === index) break
+      if (this.#leaves <= this.#room || oldest === index) break
       this.#forget(oldest)
     }
   }

@@ -34,7 +34,7 @@ import { memoryLogStore } from '../src/log-store-memory.ts'
 import { sqliteLogStore } from '../src/log-store-sqlite.ts'
 import { recordFrames } from '../src/record-frames.ts'
 import { answerTo, cosigned, repeating } from './helpers/answers.ts'
-import { type Authored, authorControl, filler, makeDevice, type TestDevice } from './helpers/authoring.ts'
+import { type Authored, authorControl, filler, type TestDevice } from './helpers/authoring.ts'
 import type { TestReplica } from './helpers/replica.ts'
 import { admit, openWorld, type World } from './helpers/world.ts'
 

@@ -145,20 +145,11 @@ describe('proofs of wraps', () => {
   })
 
   test('are at hand for the deliveries asked for last, as many as there is room for', async () => {
-    const size = 12_000
-    const many = [1, 2, 3, 4, 5, 6].map(index => wrapsAt(index, 1))
-    const { store } = await stored(many.flat())
-    // As if each had so many: only the number of leaves counts.
-    const leaf = new Uint8Array(WRAP_LENGTH)
-    const all = Array.from({ length: size }, (_, position) => ({
-      index: 0,
-      position,
-      device: 10 + position,
-      wrap: leaf,
-    }))
-    const root = deliveryOf(all, 0).wrapsRoot
-    const proofs = new WrapProofs({ ...store, readWraps: async () => all }, SPACE)
-    const delivery = (index: number) => ({ index, wrapsCount: size, wrapsRoot: root }) as DeliveryRecord
+    const wraps = [1, 2, 3, 4, 5, 6].map(index => wrapsAt(index, 3))
+    const { store } = await stored(wraps.flat())
+    // A delivery of three takes four places.
+    const proofs = new WrapProofs(store, SPACE, 20)
+    const delivery = (index: number): DeliveryRecord => deliveryOf(wraps[index - 1] ?? [], index)
     for (const index of [1, 2, 3, 4, 5, 1, 6]) await proofs.prove(delivery(index), 10)
     expect([1, 2, 3, 4, 5, 6].map(index => proofs.has(delivery(index)))).toEqual([true, false, true, true, true, true])
   })

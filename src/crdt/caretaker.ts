@@ -34,6 +34,8 @@ const PATIENCE: Readonly<Record<RotationNeed | 'repair' | 'revoke' | 'broken', n
   revoke: 5_000,
   broken: 10_000,
 }
+/** How often the wait before an epoch is replaced whose keys did not come is doubled at most: up to 3 hours. */
+const MOST_DOUBLINGS = 10
 /** An epoch that is due waits this long for others to have come, in milliseconds. */
 const LONGEST_WAIT = 30_000
 /** Where an entry that is due was refused, in milliseconds. */
@@ -72,6 +74,10 @@ export class Caretaker {
   #isAuditing = false
   /** Since when the next epoch has been due, by the own clock, and the control head that this was last seen on. */
   #due: { readonly since: number; readonly head: Uint8Array } | undefined
+  /** How often an epoch was to be replaced as its keys did not come. */
+  #replaced = 0
+  /** Deliveries that were found to be wrong, until another one takes their place. */
+  readonly #wrong = new Map<number, DueAudit>()
   #closed = false
 
   constructor(options: CaretakerOptions) {
@@ -99,6 +105,7 @@ export class Caretaker {
     this.#considerRotation(control, device)
     this.#considerInvites(control, device)
     this.#considerGrants(control, device)
+    this.#considerRepairs(control, device)
     if (this.#audits.length > 0) void this.#audit()
   }
 
@@ -120,7 +127,12 @@ export class Caretaker {
     if (need === 'due') this.#postpone(control)
     if (canRotate(control, device, keeper.keys, view().range.size)) {
       problems.clear('rotation')
-      return this.#soon('rotate', PATIENCE[need], () => this.#rotate())
+      // A relay that serves each member the keys of its own epochs only must not make them outdo each other for ever.
+      const patience = PATIENCE[need] * (need === 'broken' ? 2 ** Math.min(this.#replaced, MOST_DOUBLINGS) : 1)
+      return this.#soon('rotate', patience, () => {
+        if (need === 'broken') this.#replaced++
+        return this.#rotate()
+      })
     }
     if (need !== 'blocking') return
     const message = 'nothing can be sent before a member who may read everything has started a new epoch'
@@ -140,7 +152,8 @@ export class Caretaker {
     const { keeper, view, environment } = this.#options
     const need = rotationNeed(control, view().range.size, environment.now())
     if (need !== undefined) return need
-    return keeper.keys.canRead(latestEpoch(control)) ? undefined : 'broken'
+    // Who may read everything holds the whole secret of every epoch that is as it should be.
+    return keeper.keys.kindOf(latestEpoch(control)) === 'all' ? undefined : 'broken'
   }
 
   #rotate(): Promise<PreparedControl | undefined> {
@@ -162,7 +175,10 @@ export class Caretaker {
       await this.#forget(this.#audits.filter(due => !this.#isOurs(due)))
       for (let due = this.#audits[0]; due !== undefined && !this.#closed; due = this.#audits[0]) {
         if (!(await this.#auditOne(due))) return
-        await this.#forget([due])
+        // What is wrong stays on record until it is mended, over a restart, too.
+        if (this.#wrong.has(due.index)) this.#audits.shift()
+        else await this.#forget([due])
+        if (this.#wrong.size > 0) this.look()
       }
       this.#options.problems.clear('key-audit')
     } catch (error) {
@@ -212,6 +228,9 @@ export class Caretaker {
     const isLatest = control.epochs[due.epoch]?.deliveries.at(-1)?.index === due.index
     if (isTrue) {
       problems.clear(cause)
+      // Its author had not been given an epoch that this device has: who comes later finds no way to that one.
+      const best = due.epoch === 0 ? undefined : targetBefore(control, keeper, due.epoch)
+      if (isLatest && best !== undefined && best > delivery.target) this.#wrong.set(due.index, due)
       return true
     }
     problems.add(cause, {
@@ -220,8 +239,30 @@ export class Caretaker {
       since: environment.now(),
       index: due.index,
     })
-    if (isLatest) this.#soon(`repair/${due.epoch}`, PATIENCE.repair, () => this.#repair(due))
+    if (isLatest) this.#wrong.set(due.index, due)
     return true
+  }
+
+  /** As often as it takes: where it is refused, or the connection is lost, it is as wrong as before. */
+  #considerRepairs(control: ControlState, device: number): void {
+    const member = control.devices.get(device)?.member
+    const own = member && currentMember(control, member)
+    for (const due of this.#wrong.values()) {
+      const { deliveries = [], index: start } = control.epochs[due.epoch] ?? {}
+      if (deliveries.at(-1)?.index !== due.index) {
+        this.#wrong.delete(due.index)
+        // Where that fails, it is found to be over after the next start.
+        this.#options.forget([auditKey(this.#options.space, due.index)]).catch(() => {})
+        continue
+      }
+      // Once a member and epoch (R-REPAIR-2), and by who may write.
+      const repairs = deliveries.filter(({ index }) => index !== start)
+      const hasTried = repairs.some(repair => control.devices.get(repair.device)?.member === member)
+      // With nothing earlier to lead to, others have to.
+      const leadsBack = due.epoch === 0 || targetBefore(control, this.#options.keeper, due.epoch) !== undefined
+      if (hasTried || !leadsBack || own === undefined || own.role === 'reader') continue
+      this.#soon(`repair/${due.epoch}`, PATIENCE.repair, () => this.#repair(due))
+    }
   }
 
   #delivering(epoch: number, target: number): Omit<Delivering, 'recipients'> {

@@ -19,10 +19,7 @@ const MAX_RECIPIENTS = 65_536
 
 /** Kept with the batch that brings the delivery: later it could not be told any more who was current then. */
 export function auditRows(space: SpaceId, control: ControlState, entries: readonly VerifiedEntry[]): StoreRow[] {
-  return entries.flatMap(({ index, recipients }): StoreRow[] => {
-    const epoch = control.epochs.findIndex(record => record.deliveries.some(delivery => delivery.index === index))
-    return recipients === undefined || epoch < 0 ? [] : [[auditKey(space, index), encodeAudit(epoch, recipients)]]
-  })
+  return dueAudits(control, entries).map(due => [auditKey(space, due.index), encodeAudit(due)])
 }
 
 /** In the order of the log. @throws SealogError ERR_STORE_CORRUPT */
@@ -33,8 +30,10 @@ export async function loadAudits(store: ReplicaStore, space: SpaceId): Promise<r
 
 export function dueAudits(control: ControlState, entries: readonly VerifiedEntry[]): readonly DueAudit[] {
   return entries.flatMap(({ index, recipients }): DueAudit[] => {
-    const epoch = control.epochs.findIndex(record => record.deliveries.some(delivery => delivery.index === index))
-    return recipients === undefined || epoch < 0 ? [] : [{ index, epoch, recipients }]
+    // Few entries deliver anything, and there may be many of both entries and epochs.
+    if (recipients === undefined) return []
+    const epoch = control.epochs.findLastIndex(record => record.deliveries.some(delivery => delivery.index === index))
+    return epoch < 0 ? [] : [{ index, epoch, recipients }]
   })
 }
 
@@ -50,7 +49,7 @@ export function deliveryAt(control: ControlState, { epoch, index }: DueAudit): D
   return control.epochs[epoch]?.deliveries.find(delivery => delivery.index === index)
 }
 
-function encodeAudit(epoch: number, recipients: readonly Recipient[]): Uint8Array {
+function encodeAudit({ epoch, recipients }: DueAudit): Uint8Array {
   return encodeCbor([epoch, recipients.map(({ number, payloadKind }) => [number, payloadKind])])
 }
 

@@ -1,6 +1,6 @@
 import { concat, equalBytes } from '../bytes.ts'
-import { commitmentsOf, readSecretOf } from '../crypto/commitments.ts'
-import { deriveEpoch, namesSecretOf, sealLink } from '../crypto/epoch.ts'
+import { commitmentsOf, namesSecretOf, readSecretOf } from '../crypto/commitments.ts'
+import { deriveEpoch, sealLink } from '../crypto/epoch.ts'
 import { wrapSecret } from '../crypto/wrap.ts'
 import { SealogError } from '../errors.ts'
 import type { Delivery, EpochStart } from '../verify/control.ts'
@@ -55,7 +55,7 @@ export async function makeDelivery(delivering: Delivering): Promise<Delivered> {
 }
 
 /** The two links of a delivery, 72 bytes each; of the first epoch, which has none, they are zero. */
-export function linksOf({
+function linksOf({
   space,
   epoch,
   secret,

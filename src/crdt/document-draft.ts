@@ -58,21 +58,27 @@ export function draftOf(before: DocumentMeta, locals: readonly LocalChange[]): D
  * @param isOwn is it of the own actor?
  * @returns the entry where its actor stops there
  */
-export function draftEntry(draft: Draft, entry: VerifiedEntry, keysOf: KeysOf, isOwn: boolean): readonly StoppedEntry[] {
+export function draftEntry(
+  draft: Draft,
+  entry: VerifiedEntry,
+  keysOf: KeysOf,
+  isOwn: boolean,
+): readonly StoppedEntry[] {
   // One that occurs in the import is nobody's: what it wrote is refused here as everywhere, see displacement.ts.
   const own = isOwn && draft.imported?.has(entry.actor) !== true
+  const awaitsImport = draft.importer !== undefined && draft.importer !== entry.actor
   const received = receiveEntry(entry, {
     keysOf,
     stopped: draft.stopped.get(entry.actor),
-    awaitsImport: draft.importer !== undefined && draft.importer !== entry.actor,
+    awaitsImport,
     importing: draft.importing,
     locals: own ? draft.locals : undefined,
   })
-  record(draft, entry, received, own)
+  // Behind an import that is parked, an own entry waits like any other: whether it counts is not known yet.
+  record(draft, entry, received, own && !awaitsImport)
   draft.since = sinceAfter(draft.since, entry)
   const stopped = draft.stopped.get(entry.actor)
-  const isStopped = received.outcome === 'stopped' || received.outcome === 'waiting'
-  return isStopped && stopped !== undefined ? [{ entry, stopped }] : []
+  return received.outcome === 'stopped' && stopped !== undefined ? [{ entry, stopped }] : []
 }
 
 function record(draft: Draft, entry: VerifiedEntry, received: Received, own: boolean): void {
@@ -84,9 +90,6 @@ function record(draft: Draft, entry: VerifiedEntry, received: Received, own: boo
       return
     case 'behind':
       draft.parked.push({ entry: parkedEntry(entry), body: entry.body })
-      return
-    case 'waiting':
-      park(draft, entry, received.code)
       return
     case 'stopped':
       park(draft, entry, received.code)

@@ -7,7 +7,7 @@ import { assertChecks } from '../verify/check.ts'
 import { type ProvenDocument, verifyDocument } from '../verify/document-proof.ts'
 import type { LogView } from '../verify/log.ts'
 import { decodeDocumentHead } from '../verify/records.ts'
-import { type DocumentRecord, knownDocument, type SpaceState } from '../verify/state.ts'
+import { knownDocument, type SpaceState } from '../verify/state.ts'
 import { type Adoption, prepareAdoption, SnapshotRefused } from './adopt.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
@@ -33,7 +33,7 @@ export interface DocumentFetchesOptions {
   /** Makes a document that came the one that is here; inside `exclusive`. */
   readonly adopt: (document: DocumentId, state: SpaceState, adoption: Adoption | undefined) => Promise<void>
   /** A document of which this replica has no keys: it stays where it is. */
-  readonly onLocked: (document: DocumentId) => void
+  readonly onLocked: (document: DocumentId, birthEpoch: number) => void
   /** A document arrived; what is held back may go on. */
   readonly onAdopted: () => Promise<void>
   /** What came is not all: it is wanted once more. */
@@ -48,7 +48,8 @@ interface Prepared {
   readonly proven: ProvenDocument
   /** Undefined where the log has nothing of it, or nothing that can be opened. */
   readonly adoption: Adoption | undefined
-  readonly isLocked: boolean
+  /** The epoch in which it was born, where this replica has no key of that. */
+  readonly lockedIn: number | undefined
 }
 
 /**
@@ -171,7 +172,7 @@ export class DocumentFetches {
     try {
       const prepared = await this.#prepare(document, snapshot, answer)
       if (over()) return prepared.adoption?.discard()
-      if (prepared.isLocked) this.#options.onLocked(document)
+      if (prepared.lockedIn !== undefined) this.#options.onLocked(document, prepared.lockedIn)
       else if (hash === undefined) await this.#adoptInTurn(document, snapshot, prepared)
       else await this.#supply(document, prepared)
       problems.clear(`document/${document}`)
@@ -195,10 +196,12 @@ export class DocumentFetches {
     const proven = verifyDocument(view(), document, decodeDocumentHead(answer.head), answer.records)
     await assertChecks(verifier, proven.checks)
     const { record } = proven
-    if (record !== undefined && !isReadable(keys(), record)) return { proven, adoption: undefined, isLocked: true }
+    if (record !== undefined && !isReadable(keys(), document, record.birthEpoch)) {
+      return { proven, adoption: undefined, lockedIn: record.birthEpoch }
+    }
     return {
       proven,
-      isLocked: false,
+      lockedIn: undefined,
       adoption:
         record &&
         (await prepareAdoption(proven, record, {
@@ -284,6 +287,6 @@ export class DocumentFetches {
 }
 
 /** Content needs the key of the epoch in which its document was born; what documents there are, all members know. */
-function isReadable(keys: SpaceKeys, { document, birthEpoch }: DocumentRecord): boolean {
+export function isReadable(keys: SpaceKeys, document: DocumentId, birthEpoch: number): boolean {
   return document === DIRECTORY_DOCUMENT ? keys.kindOf(birthEpoch) !== undefined : keys.canRead(birthEpoch)
 }

@@ -9,9 +9,9 @@ import type { Adoption } from './adopt.ts'
 import { type AdoptionPlan, CLOSED, planAdoption } from './adoption-plan.ts'
 import { carryOver } from './carry-over.ts'
 import { type AnyDoc, compact, compactRows, hasChange, latestChange, localRow, type PatchBatch } from './content.ts'
+import { displace, isDisplaced } from './displacement.ts'
 import { DocumentCore, type LocalEdit } from './document-core.ts'
 import { DocumentLedger, type MissingBody } from './document-ledger.ts'
-import { displace, isDisplaced } from './displacement.ts'
 import { DocumentRows, stopsOf } from './document-rows.ts'
 import { GuardedContent, type Taken } from './guarded-content.ts'
 import { type BuiltImport, importedActors } from './import-payload.ts'
@@ -95,7 +95,8 @@ export class DocumentSet {
       ...options,
       ledger: this.#ledger,
       rows: this.#rows,
-      onDisplaced: (core, proven) => this.#displace(core, proven),
+      take: (core, rows, tips) => this.#take(core, rows, tips),
+      displace: (core, proven) => this.#displace(core, proven),
     })
   }
 
@@ -164,8 +165,14 @@ export class DocumentSet {
     const shown = held === undefined ? unjudged : unjudged.filter(row => row.index < held)
     const fitting = held === CLOSED ? [] : locals
     const stored = { judged, unjudged: shown, locals: fitting, tips: meta.tips }
-    const { content, refused, tips, isDisplaced: displaced } = openContent(actor, stored)
-    if (displaced) return this.#openDisplaced(content, await this.#rows.locals(document))
+    const opened = openContent(actor, stored)
+    const { content, refused, tips } = opened
+    if (opened.isDisplaced && held !== undefined) {
+      // Whoever wrote under that actor as well: nobody takes it, and nothing is to be closed.
+      this.#ledger.set({ ...meta, clonedAt: undefined })
+      Automerge.free(content.doc)
+      return this.#open(document)
+    }
     // While content is held back, the log is ahead of what the own changes go on from.
     const tip =
       held === undefined ? tips.get(actor) : latestChange(content.doc, actor, locals[0]?.seq ?? Number.MAX_SAFE_INTEGER)
@@ -176,6 +183,10 @@ export class DocumentSet {
       const upTo = meta.nextFile - (unjudged.length - shown.length)
       this.#options.onStopped(document, this.#ledger.judged({ ...meta, tips, judged: upTo }, refused))
       this.#ledger.owe(document, {})
+    }
+    if (opened.isDisplaced && this.#displace(core, content) === undefined) {
+      this.#cores.delete(document)
+      throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not go on from what the log has')
     }
     // The document is there, whatever becomes of the bookkeeping: that is made up for before the next write.
     await this.#parking.release(core, true).catch(error => this.#options.onFlush(storeFailure(error)))
@@ -328,13 +339,56 @@ export class DocumentSet {
     if (held !== undefined) return
     const isShown = (row: FileRow): boolean => meta.clonedAt === undefined || row.index < meta.clonedAt
     const rows = update.rows.filter(isShown)
-    const batch = rows.length === 0 ? undefined : core.take(rows, meta.tips)
+    const { actor } = core
+    const batch = rows.length === 0 ? undefined : this.#take(core, rows, meta.tips)
     const tips = new Map(batch?.tips ?? meta.tips)
     if (update.acknowledged !== undefined) tips.set(core.actor, update.acknowledged)
     const judged = meta.nextFile - update.files.filter(row => !isShown(row)).length
-    const stops = this.#ledger.judged({ ...meta, tips, judged }, batch?.refused ?? [])
-    if (batch !== undefined && batch.taken.length > 0) this.#options.onChanged(document, batch, 'remote')
+    const judgedMeta = { ...meta, incarnation: this.meta(document).incarnation, tips, judged }
+    const stops = this.#ledger.judged(judgedMeta, batch?.refused ?? [])
+    const source = core.actor === actor ? 'remote' : 'reload'
+    if (batch !== undefined && batch.taken.length > 0) this.#options.onChanged(document, batch, source)
     if (stops.size > 0) this.#options.onStopped(document, stops)
+  }
+
+  /** Takes what the log brings, with an import before own changes where the own actor occurs in it. */
+  #take(core: DocumentCore, rows: readonly FileRow[], tips: ReadonlyMap<ActorId, ChangeTip>): Taken {
+    const brought = rows.find(({ kind }) => kind === 'import')
+    if (brought === undefined || !importedActors(brought.bytes).has(core.actor)) return core.take(rows, tips)
+    const proven = core.proven()
+    const taken = proven.take(rows, tips)
+    const batch = isDisplaced(proven, taken.tips) ? this.#displace(core, proven) : undefined
+    if (batch !== undefined) return { ...taken, ...batch }
+    Automerge.free(proven.doc)
+    return core.take(rows, tips)
+  }
+
+  /**
+   * The own actor occurs in the import that the document begins with: own changes go on under another, see
+   * displacement.ts. In memory now, and owed to the store: until it has them, nothing of them is sent, and a crash
+   * leaves what was there before, which ends the same when it is opened.
+   * @param proven what the log has; it is used up
+   * @returns undefined where own changes do not go on from there: nothing has changed then
+   */
+  #displace(core: DocumentCore, proven: GuardedContent): PatchBatch | undefined {
+    const { document } = core
+    const meta = this.meta(document)
+    const moved = displace({
+      proven,
+      incarnation: meta.incarnation as Uint8Array,
+      actorOf: incarnation => this.#actorOf(document, incarnation),
+      locals: core.locals,
+    })
+    if (moved === undefined) return undefined
+    const { content, actor, incarnation, locals } = moved
+    const puts = locals.map(change => this.#rows.localRow(document, change))
+    const kept = new Set(puts.map(([key]) => toHex(key)))
+    const deletes = this.localKeys(document, core.locals).filter(key => !kept.has(toHex(key)))
+    this.#ledger.set({ ...meta, incarnation })
+    this.#ledger.owe(document, { puts, deletes })
+    const batch = core.replace(content, actor, locals, 0)
+    this.#flushSoon(document)
+    return batch
   }
 
   /**
@@ -375,7 +429,10 @@ export class DocumentSet {
       const puts = arrived.flatMap(({ entry, body }) => this.#rows.parkedRows(document, entry, body))
       await this.#options.store.commit({ puts, deletes: [] })
       for (const { entry } of arrived) this.#ledger.forget(document, entry.index)
-      await this.#parking.release(await this.#open(document))
+      const core = await this.#open(document)
+      await this.#parking.release(core)
+      // They may have waited for an import.
+      if (core.pending().length > 0) this.#options.onFlush(undefined)
     })
   }
 
@@ -509,15 +566,19 @@ export class DocumentSet {
     const [first, ...rest] = plan.rows
     const unjudged = snapshot === undefined && first !== undefined ? plan.rows : rest
     const taken = content.take(unjudged, plan.meta.tips)
+    const displaced = isDisplaced(content, taken.tips)
     const tip = taken.tips.get(core.actor)
     const unproven = core.locals.filter(change => change.seq > (tip?.seq ?? 0))
-    if (content.trust(unproven.map(change => localRow(core.actor, change))) === undefined) {
+    if (!displaced && content.trust(unproven.map(change => localRow(core.actor, change))) === undefined) {
       throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not go on from what the log has')
     }
     const batch = core.reload(content, tip, snapshot?.count ?? 0)
+    if (displaced && this.#displace(core, content) === undefined) {
+      throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not go on from what the log has')
+    }
     const judged = { ...this.meta(document), tips: taken.tips, judged: plan.meta.nextFile }
     const stops = this.#ledger.judged(judged, taken.refused)
-    this.#options.onChanged(document, batch, 'reload')
+    this.#options.onChanged(document, { ...batch, doc: core.doc }, 'reload')
     if (stops.size > 0) this.#options.onStopped(document, stops)
     await this.#parking.release(core)
   }

@@ -1,4 +1,5 @@
-import { assertCommits, assertReadCommits, deriveEpoch, namesSecretOf } from '../crypto/epoch.ts'
+import { namesSecretOf } from '../crypto/commitments.ts'
+import { assertCommits, assertNamesCommits, assertReadCommits, deriveEpoch } from '../crypto/epoch.ts'
 import { documentKey, tagKey } from '../crypto/keyring.ts'
 import { SealogError } from '../errors.ts'
 import { DIRECTORY_DOCUMENT, type DocumentId, idBytes } from '../ids.ts'
@@ -86,10 +87,11 @@ export class SpaceKeys {
   }
 }
 
-/** @throws SealogError ERR_KEY unless it is the secret that the epoch commits to; a names secret has no commitment */
+/** @throws SealogError ERR_KEY unless it is the secret that the epoch commits to */
 export function assertIsSecretOf({ kind, secret }: EpochSecret, commitments: EpochStart): void {
   if (kind === 'all') assertCommits(secret, commitments)
   if (kind === 'read') assertReadCommits(secret, commitments.readCommit)
+  if (kind === 'names') assertNamesCommits(secret, commitments.readCommit)
 }
 
 function derive({ kind, secret }: EpochSecret): Derived {

@@ -55,9 +55,13 @@ export function encodeInviteLink(invite: Invite, base: string = BARE_SCHEME): st
   return url.href
 }
 
-/** The same as text for a QR code: `SEALOG:` and base32 (RFC 4648 §6), which fit its alphanumeric mode. */
-export function encodeInviteQr(invite: Invite): string {
-  return `${QR_SCHEME}${toBase32(encodeInvite(invite))}`
+/**
+ * An invite as text for a QR code: `SEALOG:` and base32 (RFC 4648 §6), which fit its alphanumeric mode and so make a
+ * smaller code than the link. `previewInvite` and `joinSpace` read it like any other form.
+ * @throws SealogError ERR_INVITE, ERR_UPGRADE; TypeError
+ */
+export function inviteQr(link: string): string {
+  return `${QR_SCHEME}${toBase32(encodeInvite(decodeInviteLink(link)))}`
 }
 
 function encodeInvite(invite: Invite): Uint8Array {

@@ -34,6 +34,9 @@ export interface KeyKeeperOptions {
 /** Attempts to start an epoch that are remembered: of those that came to nothing, no acknowledgement is due. */
 const MAX_CANDIDATES = 16
 
+/** Keys that did not come by then are asked for again later, in milliseconds. */
+const ANSWER = 30_000
+
 /** Whose wraps can be opened: the device that speaks. */
 export interface KeyHolder {
   readonly number: number
@@ -55,6 +58,8 @@ export class KeyKeeper {
   /** Deliveries of an epoch that were tried without success, by epoch. */
   readonly #tried = new Map<number, number>()
   #isLacking = false
+  /** The relay has just left a request for keys without an answer: one wait is enough. */
+  #isSilent = false
   /** Secrets that were held against the commitments of their epochs. */
   readonly #proven = new WeakSet<EpochSecret>()
 
@@ -98,23 +103,51 @@ export class KeyKeeper {
     const device = control.devices.get(holder.number)
     if (device === undefined) return false
     const gathering = new Map(this.#epochs)
+    this.#isSilent = false
     this.#dropUnproven(control, gathering)
     this.#tryCandidates(control, gathering)
-    for (const epoch of this.#missing(control, device, gathering)) {
-      const { deliveries } = control.epochs[epoch] as EpochRecord
-      if (this.#tried.get(epoch) === deliveries.length) continue
-      await this.#fetch(control, device, holder, epoch, gathering)
-    }
+    await this.#fetchMissing(this.#missing(control, device, gathering), { control, device, holder, gathering })
     for (const { control: body } of entries) {
       if (body?.type === 'grant' && body.device === holder.number) this.#openGranted(control, body, holder, gathering)
     }
     this.#walkBack(control, gathering)
-    this.#isLacking = this.#missing(control, device, gathering).length > 0
+    // Whoever started an epoch without having been given the one before links past it; others have written in it.
+    await this.#fetchMissing(this.#unlinked(control, device, gathering), { control, device, holder, gathering })
+    this.#walkBack(control, gathering)
+    this.#isLacking = this.#unlinked(control, device, gathering).length > 0
+    // By whatever way it came.
+    for (const epoch of this.#tried.keys()) {
+      if (this.#isKnown(control, device, gathering, epoch)) this.#options.problems.clear(`key/${epoch}`)
+    }
     if (!differs(this.#epochs, gathering)) return false
     await this.#options.keep(gathering)
     this.#epochs = gathering
     this.#keys = new SpaceKeys(gathering)
     return true
+  }
+
+  async #fetchMissing(missing: readonly number[], { control, device, holder, gathering }: Gathering): Promise<void> {
+    for (const epoch of missing) {
+      const { deliveries } = control.epochs[epoch] as EpochRecord
+      if (this.#tried.get(epoch) === deliveries.length) continue
+      if (this.#isSilent) this.#tried.set(epoch, deliveries.length)
+      else await this.#fetch(control, device, holder, epoch, gathering)
+    }
+  }
+
+  /** Epochs since the device was admitted of which it should have been given the secret, and has not. */
+  #unlinked(
+    control: ControlState,
+    device: DeviceRecord,
+    gathering: ReadonlyMap<number, EpochSecret>,
+  ): readonly number[] {
+    const first =
+      historyOf(control, device) === 'all' ? device.since.epoch : Math.max(device.readsFrom, device.since.epoch)
+    const unlinked: number[] = []
+    for (let epoch = first; epoch <= latestEpoch(control); epoch++) {
+      if (!this.#isKnown(control, device, gathering, epoch)) unlinked.push(epoch)
+    }
+    return unlinked
   }
 
   /** What was kept before there was a log to hold it against, or came out of a store that was tampered with. */
@@ -147,12 +180,8 @@ export class KeyKeeper {
     gathering: ReadonlyMap<number, EpochSecret>,
   ): readonly number[] {
     const latest = latestEpoch(control)
-    const first = historyOf(control, device) === 'all' ? latest : Math.max(device.readsFrom, device.since.epoch)
-    const missing: number[] = []
-    for (let epoch = first; epoch <= latest; epoch++) {
-      if (!this.#isKnown(control, device, gathering, epoch)) missing.push(epoch)
-    }
-    return missing
+    const unlinked = this.#unlinked(control, device, gathering)
+    return historyOf(control, device) === 'all' ? unlinked.filter(epoch => epoch === latest) : unlinked
   }
 
   #isKnown(
@@ -190,16 +219,17 @@ export class KeyKeeper {
         continue
       }
       const found = this.#open(delivery, wrap, holder, epoch, record)
-      if (found === undefined) fault(delivery.index, delivery.device, 'is not the one that it committed to')
-      else if (found.kind === 'all' || !gathering.has(epoch)) gathering.set(epoch, found)
+      if (found !== undefined && (found.kind === 'all' || !gathering.has(epoch))) gathering.set(epoch, found)
+      const isWhole = found !== undefined && this.#isKnown(control, device, gathering, epoch)
+      if (!isWhole) fault(delivery.index, delivery.device, 'is not the one that it committed to')
     }
     this.#tried.set(epoch, record.deliveries.length)
-    if (gathering.has(epoch)) this.#options.problems.clear(cause)
+    if (this.#isKnown(control, device, gathering, epoch)) this.#options.problems.clear(cause)
   }
 
   async #delivered({ number }: KeyHolder, epoch: number): Promise<readonly DeliveredWrap[]> {
     try {
-      const { wraps } = await this.#options.channel.keys(epoch, epoch)
+      const { wraps } = await this.#inTime(this.#options.channel.keys(epoch, epoch))
       return wraps.filter(wrap => wrap.epoch === epoch && wrap.device === number)
     } catch (error) {
       // A relay that does not serve it is as good as one that lost it; a connection that is gone is another matter.
@@ -265,12 +295,24 @@ export class KeyKeeper {
   /** Whether it is the true one shows when the secret in it is held against the commitments. */
   async #controlBody(index: number): Promise<ControlBody | undefined> {
     try {
-      const bytes = await this.#options.channel.bodyStart(index)
+      const bytes = await this.#inTime(this.#options.channel.bodyStart(index))
       return bytes.length > MAX_CONTROL_BODY_LENGTH ? undefined : decodeControlBody(bytes)
     } catch (error) {
       if (error instanceof SealogError && error.code !== 'ERR_OFFLINE') return undefined
       throw error
     }
+  }
+
+  /** Entries wait for keys: a relay that answers everything else, and this never, must not keep them from being taken. */
+  #inTime<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = (): void => {
+        this.#isSilent = true
+        reject(new SealogError('ERR_TIMEOUT', 'the relay does not serve keys'))
+      }
+      const cancel = this.#options.environment.schedule(ANSWER, late)
+      answer.then(resolve, reject).finally(cancel)
+    })
   }
 
   #openGranted(
@@ -307,25 +349,20 @@ export class KeyKeeper {
       const known = gathering.get(epoch)
       const record = control.epochs[epoch] as EpochRecord
       if (known === undefined) continue
+      // All of them: one that leads far back must not hide what another one leads to.
       for (const delivery of record.deliveries.toReversed()) {
-        const before = gathering.get(delivery.target)
-        const isBetter = before === undefined || (known.kind === 'all' && before.kind !== 'all')
-        if (!isBetter) break
+        if (!isBetterThan(known, gathering.get(delivery.target))) continue
         const found = this.#follow(control, epoch, known, delivery)
-        if (found === undefined) {
-          const { index, device } = delivery
-          this.#problem(
-            `link/${epoch}`,
-            index,
-            `the link from epoch ${epoch} to ${delivery.target} that device ${device} made in entry ${index} is wrong`,
-          )
-          continue
-        }
-        this.#options.problems.clear(`link/${epoch}`)
-        gathering.set(delivery.target, found)
-        break
+        if (found !== undefined) gathering.set(delivery.target, found)
+        if (found !== undefined) this.#options.problems.clear(`link/${epoch}`)
+        else this.#wrongLink(epoch, delivery)
       }
     }
+  }
+
+  #wrongLink(epoch: number, { index, device, target }: DeliveryRecord): void {
+    const what = `the link from epoch ${epoch} to ${target} that device ${device} made in entry ${index} is wrong`
+    this.#problem(`link/${epoch}`, index, what)
   }
 
   /** @returns undefined where the link does not lead there */
@@ -360,6 +397,14 @@ export class KeyKeeper {
   }
 }
 
+/** What is asked for, for whom, and what was found so far. */
+interface Gathering {
+  readonly control: ControlState
+  readonly device: DeviceRecord
+  readonly holder: KeyHolder
+  readonly gathering: Map<number, EpochSecret>
+}
+
 /** A genesis is hashed to give the space its id: its wrap knows none. */
 const ZERO_SPACE: Uint8Array = new Uint8Array(32)
 
@@ -371,6 +416,11 @@ function isSecretOf(secret: EpochSecret, record: EpochRecord): boolean {
     if (hasCode(error, 'ERR_KEY')) return false
     throw error
   }
+}
+
+/** Leads a secret of this kind to more than is here? */
+function isBetterThan(known: EpochSecret, before: EpochSecret | undefined): boolean {
+  return before === undefined || (known.kind === 'all' && before.kind !== 'all')
 }
 
 function differs(before: ReadonlyMap<number, EpochSecret>, after: ReadonlyMap<number, EpochSecret>): boolean {

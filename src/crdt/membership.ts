@@ -1,6 +1,5 @@
 import { toBase64Url } from '../bytes.ts'
-import { commitmentsOf, readSecretOf } from '../crypto/commitments.ts'
-import { namesSecretOf } from '../crypto/epoch.ts'
+import { commitmentsOf, namesSecretOf, readSecretOf } from '../crypto/commitments.ts'
 import { sealGrant } from '../crypto/grant.ts'
 import { ZERO_32 } from '../crypto/hash.ts'
 import { sealLabel } from '../crypto/keyring.ts'

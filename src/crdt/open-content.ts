@@ -37,7 +37,9 @@ export function openContent(actor: ActorId, { judged, unjudged, locals, tips }: 
   const content = new GuardedContent(actor, loadRows(actor, judged))
   const taken = unjudged.length === 0 ? { refused: [], tips } : content.take(unjudged, tips)
   const { refused, tips: reached } = taken
-  if (isDisplaced(content, reached)) return { content, refused, tips: reached, isDisplaced: true }
+  // Where own changes go on from others of their own, those were taken.
+  const isFirst = (locals[0]?.seq ?? 1) === 1
+  if (isFirst && isDisplaced(content, reached)) return { content, refused, tips: reached, isDisplaced: true }
   if (content.trust(own) === undefined) throw new SealogError('ERR_STORE_CORRUPT', 'own changes do not load')
   return { content, refused, tips: reached, isDisplaced: false }
 }

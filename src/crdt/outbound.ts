@@ -248,10 +248,14 @@ export class Outbound {
     if (header?.kind === 'snapshot') return this.push()
     const document = header?.document
     const isItsOwnFault = UNSENDABLE.has(error.code) && document !== undefined && document !== CONTROL_DOCUMENT
-    if (isItsOwnFault) this.#hold(document, error)
-    else if (!isStale) problems.add('push', { code: error.code, message: error.message, since: environment.now() })
     const { control } = push.plan
-    if (control !== undefined && position === 0 && !(error.retryable && control.insists)) {
+    // Whoever wanted the entry is told, and nothing else has to wait for it.
+    const isTold = control !== undefined && position === 0 && !(error.retryable && control.insists)
+    if (isItsOwnFault) this.#hold(document, error)
+    else if (!isStale && !isTold) {
+      problems.add('push', { code: error.code, message: error.message, since: environment.now() })
+    }
+    if (isTold) {
       const at = this.#controls.indexOf(control)
       if (at >= 0) this.#controls.splice(at, 1)
       control.reject(error)
@@ -262,7 +266,8 @@ export class Outbound {
       this.#staleInARow = 0
       return channel.fault(error)
     }
-    const delay = isStale || isItsOwnFault ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
+    const isOverWith = isStale || isItsOwnFault || (isTold && !error.retryable)
+    const delay = isOverWith ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
     this.#blocked = true
     this.#pumpIn(retryDelay(environment, delay, error))
     onUpdate()

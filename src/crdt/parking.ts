@@ -3,14 +3,23 @@ import { concat } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
 import { decodeHeader } from '../verify/entry.ts'
-import { type AnyDoc, hasChange, isTip, type PatchBatch } from './content.ts'
+import { type AnyDoc, hasChange, isTip, localRow, type PatchBatch } from './content.ts'
+import { isDisplaced } from './displacement.ts'
 import type { DocumentCore } from './document-core.ts'
 import type { DocumentLedger } from './document-ledger.ts'
 import { type DocumentRows, stopsOf } from './document-rows.ts'
-import type { Taken } from './guarded-content.ts'
+import type { GuardedContent, Taken } from './guarded-content.ts'
 import type { ParkedEntry } from './parked-rows.ts'
-import { type KeysOf, type Opened, openEntry } from './receive.ts'
-import { type ChangeTip, type DocumentMeta, decodeFileRow, entryBefore, type FileRow, type Stopped } from './rows.ts'
+import { acknowledged, type KeysOf, knownRow, type Opened, openEntry } from './receive.ts'
+import {
+  type ChangeTip,
+  type DocumentMeta,
+  decodeFileRow,
+  entryBefore,
+  type FileRow,
+  type LocalChange,
+  type Stopped,
+} from './rows.ts'
 import type { CoveredActor, SnapshotPayload } from './snapshot-payload.ts'
 
 /** Parked entries that are opened, judged and stored together: at most so many, and about so many bytes. */
@@ -21,7 +30,11 @@ export interface ParkingOptions {
   readonly ledger: DocumentLedger
   readonly rows: DocumentRows
   readonly keysOf: KeysOf
-  readonly onChanged: (document: DocumentId, batch: PatchBatch, source: 'remote') => void
+  /** Takes what was judged last, see `DocumentCore.take`; the own actor may become another by it. */
+  readonly take: (core: DocumentCore, rows: readonly FileRow[], tips: ReadonlyMap<ActorId, ChangeTip>) => Taken
+  /** Own changes go on under another actor on top of what the log has, see displacement.ts. */
+  readonly displace: (core: DocumentCore, proven: GuardedContent) => PatchBatch | undefined
+  readonly onChanged: (document: DocumentId, batch: PatchBatch, source: 'remote' | 'reload') => void
   readonly onStopped: (document: DocumentId, stopped: ReadonlyMap<ActorId, Stopped>) => void
   readonly onReleased: (document: DocumentId, actor: ActorId) => void
 }
@@ -69,18 +82,20 @@ export class Parking {
 
   /** @returns whether anything was taken */
   async #goOn(core: DocumentCore, actor: ActorId): Promise<boolean> {
-    const { ledger, rows } = this.#options
+    if (actor === core.actor) return this.#goOnOwn(core, actor)
+    const { ledger, rows, take } = this.#options
     const { document } = core
     const entries = (await rows.parked(document)).filter(entry => entry.actor === actor)
+    const writer = core.actor
     let at = 0
     for (;;) {
       const { group, blocked } = await this.#open(document, entries.slice(at, at + GROUP))
-      const taken = group.length === 0 ? undefined : core.take(group, ledger.meta(document).tips)
+      const taken = group.length === 0 ? undefined : take(core, group, ledger.meta(document).tips)
       const done = entries.slice(at, at + (taken?.taken.length ?? 0))
       at += done.length
       const rest = entries.slice(at)
       const fault = stopsOf(taken?.refused ?? []).get(actor) ?? blocked
-      this.#conclude(core, actor, { taken, done, rest, stop: fault ?? standAt(rest[0]) })
+      this.#conclude(core, actor, { taken, done, rest, writer, stop: fault ?? standAt(rest[0]) })
       await ledger.pay(document)
       if (fault !== undefined || rest.length === 0) return at > 0 || fault?.reason === 'refused'
     }
@@ -120,7 +135,7 @@ export class Parking {
   #conclude(core: DocumentCore, actor: ActorId, step: Step): void {
     const { ledger, rows, onChanged, onStopped, onReleased } = this.#options
     const { document } = core
-    const { taken, done, rest, stop } = step
+    const { taken, done, rest, writer, stop } = step
     const before = ledger.meta(document)
     const files = taken?.taken ?? []
     const ended = stop?.reason === 'refused'
@@ -134,9 +149,72 @@ export class Parking {
       importer: imported ? undefined : before.importer,
     })
     ledger.owe(document, { puts, deletes: [...deletes] })
-    if (taken !== undefined && files.length > 0) onChanged(document, taken, 'remote')
+    if (taken !== undefined && files.length > 0) onChanged(document, taken, core.actor === writer ? 'remote' : 'reload')
     if (stop === undefined) onReleased(document, actor)
     else if (!isSameStop(stop, before.stopped.get(actor))) onStopped(document, new Map([[actor, stop]]))
+  }
+
+  /**
+   * Own entries waited, like everybody's, for the import that the document begins with, in which the own actor turned
+   * out not to occur. They acknowledge own changes, as when they come (R-OUTBOX-4); from the first that this replica did
+   * not make, a clone writes under its actor (R-CLONE-1).
+   * @returns whether anything was taken
+   */
+  async #goOnOwn(core: DocumentCore, actor: ActorId): Promise<boolean> {
+    const { ledger, rows, onStopped, onReleased } = this.#options
+    const { document } = core
+    const entries = (await rows.parked(document)).filter(entry => entry.actor === actor)
+    const known: FileRow[] = []
+    const cloned: FileRow[] = []
+    let stop: Stopped | undefined
+    for (const entry of entries) {
+      const own = cloned.length > 0 ? undefined : await this.#knownOwn(core, entry)
+      if (own !== undefined) {
+        known.push(own)
+        continue
+      }
+      const opened = await this.#openOne(document, entry)
+      if (!('row' in opened)) {
+        stop = { ...(standAt(entry) as Stopped), code: opened.code }
+        break
+      }
+      cloned.push(opened.row)
+    }
+    const before = ledger.meta(document)
+    const files = [...known, ...cloned]
+    const tip = known.at(-1)?.tip
+    const proven = tip === undefined ? [] : core.locals.filter(({ seq }) => seq <= tip.seq)
+    const moved = movedOn(before, actor, stop, files.length)
+    ledger.set({
+      ...moved,
+      judged: before.judged + known.length,
+      tips: tip === undefined ? before.tips : new Map(before.tips).set(actor, tip),
+      clonedAt: cloned[0]?.index ?? stop?.index,
+    })
+    const done = entries.slice(0, files.length)
+    for (const { index } of done) ledger.forget(document, index)
+    ledger.owe(document, {
+      puts: files.map((row, i) => rows.fileRow(document, before.nextFile + i, row)),
+      deletes: [
+        ...done.flatMap(({ index }) => rows.parkedKeys(document, index)),
+        ...proven.map(({ seq }) => rows.localKey(document, seq)),
+      ],
+    })
+    if (tip !== undefined) core.markProven(tip)
+    if (stop === undefined) onReleased(document, actor)
+    else if (!isSameStop(stop, before.stopped.get(actor))) onStopped(document, new Map([[actor, stop]]))
+    await ledger.pay(document)
+    return known.length > 0
+  }
+
+  /** The row of an own entry whose changes are all here, also where its body is withheld. */
+  async #knownOwn({ document, locals }: DocumentCore, entry: ParkedEntry): Promise<FileRow | undefined> {
+    const opened = await this.#openOne(document, entry)
+    if ('row' in opened) return knownRow(opened.row, locals)
+    const { index, actor, header, content } = entry
+    if (content !== 'missing' || header === undefined) return undefined
+    const { keysOf } = this.#options
+    return acknowledged({ index, actor, header: decodeHeader(header), body: undefined }, locals, keysOf)
   }
 
   // -- What a snapshot brings -------------------------------------------------------------------------------------
@@ -148,19 +226,25 @@ export class Parking {
    */
   async supply(core: DocumentCore, snapshot: SnapshotPayload): Promise<readonly ActorId[]> {
     const { ledger, rows, onChanged, onStopped, onReleased } = this.#options
-    const { document } = core
+    const { document, actor: writer } = core
     await ledger.pay(document)
     const before = ledger.meta(document)
     const moving = before.clonedAt === undefined ? coveredStops(before, snapshot.covered) : new Map()
     if (moving.size === 0) return []
-    const row = suppliedRow(core.doc, snapshot, before, moving)
-    const batch = row === undefined ? undefined : core.trust([row])
+    const tips = new Map(before.tips)
+    for (const [actor, { latestSeq, latestHash }] of moving) {
+      if (latestSeq > 0) tips.set(actor, { seq: latestSeq, hash: latestHash })
+    }
+    // With the import, own changes on their way may be in it, or under an actor that occurs in it.
+    const proven = before.importer !== undefined && moving.has(before.importer) ? core.proven() : undefined
+    const row = suppliedRow(proven?.doc ?? core.doc, snapshot, before, moving)
+    const batch = row && (proven === undefined ? core.trust([row]) : this.#begin(core, proven, row, tips))
     if (row !== undefined && batch === undefined) throw new SealogError('ERR_CONTENT', 'a snapshot that does not apply')
     const parked = await rows.parked(document)
     const deletes: Uint8Array[] = []
-    const tips = new Map(before.tips)
-    let meta = before
-    for (const [actor, { seq, latestSeq, latestHash }] of moving) {
+    // The own actor may be another by now.
+    let meta = ledger.meta(document)
+    for (const [actor, { seq }] of moving) {
       const own = parked.filter(entry => entry.actor === actor)
       for (const { index } of own.filter(({ chain }) => chain.seq <= seq)) {
         ledger.forget(document, index)
@@ -168,7 +252,6 @@ export class Parking {
       }
       const stop = standAt(own.find(({ chain }) => chain.seq > seq))
       meta = movedOn(meta, actor, stop, 0)
-      if (latestSeq > 0) tips.set(actor, { seq: latestSeq, hash: latestHash })
       if (meta.importer === actor) meta = { ...meta, importer: undefined }
       if (stop === undefined) onReleased(document, actor)
       else onStopped(document, new Map([[actor, stop]]))
@@ -176,9 +259,31 @@ export class Parking {
     const puts = row === undefined ? [] : [rows.fileRow(document, before.nextFile, row)]
     ledger.set({ ...meta, tips, nextFile: meta.nextFile + puts.length, judged: meta.judged + puts.length })
     ledger.owe(document, { puts, deletes })
-    if (batch !== undefined) onChanged(document, batch, 'remote')
+    if (batch !== undefined) onChanged(document, batch, core.actor === writer ? 'remote' : 'reload')
     await this.release(core)
     return [...moving.keys()]
+  }
+
+  /**
+   * A document that begins with an import, which a snapshot brought: own changes that it does not hold go on top.
+   * @returns undefined where they do not go on from there
+   */
+  #begin(
+    core: DocumentCore,
+    proven: GuardedContent,
+    row: FileRow,
+    tips: ReadonlyMap<ActorId, ChangeTip>,
+  ): PatchBatch | undefined {
+    const { ledger, rows, displace } = this.#options
+    const { document, actor, locals } = core
+    if (proven.trust([row]) === undefined) return undefined
+    if (isDisplaced(proven, tips)) return displace(core, proven)
+    const tip = tips.get(actor)
+    const isProven = ({ seq }: LocalChange): boolean => tip !== undefined && seq <= tip.seq
+    const own = locals.filter(change => !isProven(change)).map(change => localRow(actor, change))
+    if (proven.trust(own) === undefined) return undefined
+    ledger.owe(document, { deletes: locals.filter(isProven).map(({ seq }) => rows.localKey(document, seq)) })
+    return core.reload(proven, tip, 0)
   }
 }
 
@@ -188,6 +293,8 @@ interface Step {
   readonly done: readonly ParkedEntry[]
   /** Those behind them. */
   readonly rest: readonly ParkedEntry[]
+  /** Who edited the document before. */
+  readonly writer: ActorId
   /** Where the actor stops now. */
   readonly stop: Stopped | undefined
 }

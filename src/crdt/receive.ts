@@ -55,8 +55,6 @@ export type Received =
   | { readonly outcome: 'imported' }
   /** The actor is parked here. */
   | { readonly outcome: 'stopped'; readonly code: string }
-  /** The same, as nothing can be judged before the import that the document begins with, not even whose entry it is. */
-  | { readonly outcome: 'waiting'; readonly code: string }
   /** To be kept with the entry at which the actor is parked. */
   | { readonly outcome: 'behind' }
   /** Nothing to apply. */
@@ -73,7 +71,7 @@ export function receiveEntry(entry: VerifiedEntry, context: ReceiveContext): Rec
   // A snapshot repeats what others said; it takes its place in the chain, and so does the end of one.
   if ((kind !== 'changes' && kind !== 'import') || context.stopped?.reason === 'refused') return { outcome: 'none' }
   if (context.stopped !== undefined) return { outcome: 'behind' }
-  if (context.awaitsImport) return { outcome: 'waiting', code: 'ERR_DEPENDENCY' }
+  if (context.awaitsImport) return { outcome: 'stopped', code: 'ERR_DEPENDENCY' }
   const { locals, keysOf } = context
   // Nothing can be said of it yet, not even whether it is an own one.
   if (!hasKeys(entry, keysOf)) return { outcome: 'stopped', code: 'ERR_KEY' }
@@ -159,7 +157,11 @@ function openImport(entry: ReceivedEntry, payload: Uint8Array, keys: { tag: Uint
  * Own changes up to the one that the entry's tag commits to: no relay can make a replica doubt its own entry by
  * withholding the body.
  */
-export function acknowledged(entry: ReceivedEntry, locals: readonly LocalChange[], keysOf: KeysOf): FileRow | undefined {
+export function acknowledged(
+  entry: ReceivedEntry,
+  locals: readonly LocalChange[],
+  keysOf: KeysOf,
+): FileRow | undefined {
   const { index, header, actor, body } = entry
   if (body !== undefined || header.kind !== 'changes') return undefined
   const { tag } = keysOf(header.document, header.epoch)

@@ -9,7 +9,7 @@ import { keepDocuments } from '../verify/tracer.ts'
 import type { Adoption } from './adopt.ts'
 import { HELD_BACK } from './adoption-plan.ts'
 import { Audit } from './audit.ts'
-import { DocumentFetches } from './document-fetches.ts'
+import { DocumentFetches, isReadable } from './document-fetches.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
 import { historyRows } from './history-rows.ts'
@@ -72,8 +72,8 @@ export class Replication {
   readonly #options: ReplicationOptions
   #held: Set<DocumentId> | undefined
   readonly #wanted = new Set<DocumentId>([DIRECTORY_DOCUMENT])
-  /** Documents from before the time that this member may read. */
-  readonly #locked = new Set<DocumentId>()
+  /** Documents from before the time that this member may read, with the epoch of which it would take the key. */
+  readonly #locked = new Map<DocumentId, number>()
   readonly #fetches: DocumentFetches
   #vouched: Vouched | undefined
   /** How far the audit had come when that was stored last. */
@@ -98,8 +98,8 @@ export class Replication {
       ...options,
       adopt: (document, state, adoption) => this.#adopt(document, state, adoption),
       onLacking: document => this.refetch(document),
-      onLocked: document => {
-        this.#locked.add(document)
+      onLocked: (document, birthEpoch) => {
+        this.#locked.set(document, birthEpoch)
         options.onUpdate()
       },
       onFree: () => this.resume(),
@@ -139,7 +139,10 @@ export class Replication {
 
   /** Secrets of epochs came that were not here: what was locked may not be any more. */
   keysArrived(): void {
-    this.#locked.clear()
+    // Each is fetched as a whole, so those whose key is not among them stay where they are.
+    for (const [document, birthEpoch] of this.#locked) {
+      if (isReadable(this.#options.keys(), document, birthEpoch)) this.#locked.delete(document)
+    }
     this.fetchMissing()
   }
 

@@ -5,7 +5,7 @@ import type { MemberId } from '../ids.ts'
 import { encodeControlBody } from '../verify/control-codec.ts'
 import { type ControlState, currentMember, isMemberDevice, latestEpoch } from '../verify/control-state.ts'
 import { mayRotate } from '../verify/epoch-rules.ts'
-import { nextRecipients } from '../verify/wraps.ts'
+import { nextRecipients, rotationBase } from '../verify/wraps.ts'
 import { epochStartOf, joinWraps, makeDelivery } from './delivery.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
 import type { KeyKeeper } from './key-keeper.ts'
@@ -26,7 +26,8 @@ export function rotationNeed(control: ControlState, size: number, now: number): 
   const { rotateEntries, rotateDays } = control.policy
   const inForce = control.epochs[latestEpoch(control)]
   if (inForce === undefined) return undefined
-  const isLong = rotateEntries > 0 && size - inForce.index >= rotateEntries
+  // The entry that started it is none of them: or members would answer each other's epochs with epochs, for ever.
+  const isLong = rotateEntries > 0 && size - inForce.index - 1 >= rotateEntries
   const isOld = rotateDays > 0 && now - inForce.time >= rotateDays * DAY
   return isLong || isOld ? 'policy' : undefined
 }
@@ -98,7 +99,7 @@ export async function prepareRotation({
   const body = encodeControlBody({
     type: 'rotate',
     time: environment.now(),
-    base: control.head,
+    base: rotationBase(control),
     epoch: epochStartOf(secret),
     delivery,
   })

@@ -80,13 +80,13 @@ export function encodeSecrets(secrets: SpaceSecrets): Uint8Array {
 /** @throws SealogError ERR_STORE_CORRUPT */
 export function decodeSecrets(bytes: Uint8Array): SpaceSecrets {
   return readRow('secrets', () => {
-    const fields = asTuple(decodeCbor(bytes, 16 * 1024 * 1024), 10, 'secrets')
+    const fields = asTuple(decodeCbor(bytes, 64 * 1024 * 1024), 10, 'secrets')
     return {
       url: asText(fields[0], 2048, 'url'),
       member: memberIdOf(asBytes(fields[1], 16, 'member')),
       device: { signing: asBytes(fields[2], 32, 'signing seed'), kem: asBytes(fields[3], 32, 'KEM seed') },
       incarnation: asBytes(fields[4], 8, 'incarnation'),
-      epochs: new Map(asArray(fields[5], 100_000, 'epochs').map(asEpochSecret)),
+      epochs: new Map(asArray(fields[5], 1_000_000, 'epochs').map(asEpochSecret)),
       memberName: asText(fields[6], 256, 'member name'),
       deviceName: asText(fields[7], 256, 'device name'),
       admission: asGenesis(fields[8]) ?? asJoin(fields[9]),

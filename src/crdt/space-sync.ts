@@ -254,6 +254,18 @@ export class SpaceSync {
     return this.#recordOf(this.secrets.device)?.standing === 'pending'
   }
 
+  /**
+   * All that this member should have been given of the epoch in force is here; who was just promoted gets it with the
+   * next.
+   */
+  get holdsKey(): boolean {
+    const control = this.#view.state?.control
+    if (control === undefined) return false
+    const kind = this.keys.kindOf(latestEpoch(control))
+    const isPartial = currentMember(control, this.member)?.history !== 'all' || control.rotation === 'due'
+    return kind === 'all' || (kind === 'read' && isPartial)
+  }
+
   /** When this device was removed from the space, as the log proves. */
   get removed(): Moment | undefined {
     return this.#recordOf(this.secrets.device)?.removed
@@ -280,6 +292,13 @@ export class SpaceSync {
 
   /** Set when this build can go no further. */
   get halted(): SealogError | undefined {
+    return this.#halted
+  }
+
+  /** Why nothing of this replica will ever be sent any more, if so: whoever waits for it is told. */
+  get ended(): SealogError | undefined {
+    if (this.#evidence !== undefined) return new SealogError('ERR_FROZEN', 'the relay contradicted itself')
+    if (this.removed !== undefined) return new SealogError('ERR_REMOVED', 'this device was removed from the space')
     return this.#halted
   }
 
@@ -380,6 +399,8 @@ export class SpaceSync {
    * @returns its index, once proven; undefined where there was no need any more
    */
   control(prepare: () => Promise<PreparedControl | undefined>, insists = true): Promise<number | undefined> {
+    const { ended } = this
+    if (ended !== undefined) return Promise.reject(ended)
     return this.#outbound.control(prepare, this.secrets.incarnation, insists)
   }
 
@@ -463,6 +484,7 @@ export class SpaceSync {
     if (error === this.#unknown) {
       this.#halted = error
       this.#channel.stop()
+      this.#outbound.abandon(error)
     }
     this.#options.onUpdate()
   }
@@ -632,7 +654,7 @@ export class SpaceSync {
   #mayWrite(): boolean {
     const control = this.#view.state?.control
     if (control === undefined || !this.#isWriter() || this.#isShort()) return false
-    return control.rotation !== 'tainted' && this.keys.canRead(latestEpoch(control)) && this.#isFresh()
+    return control.rotation !== 'tainted' && this.holdsKey && this.#isFresh()
   }
 
   /** Has the relay signed a longer log to somebody else than it shows here? */
@@ -718,7 +740,7 @@ export class SpaceSync {
     const isNew = await this.#keeper.gather(control, { number: record.number, kem: device.kem }, entries)
     if (isNew) await this.#options.documents.keysArrived()
     if (isNew) this.#replication.keysArrived()
-    this.#keyRetry.isLacking(this.#keeper.isLacking)
+    if (!this.#closed) this.#keyRetry.isLacking(this.#keeper.isLacking)
   }
 
   /** Keys that the relay withheld, or served wrongly. */
@@ -742,13 +764,18 @@ export class SpaceSync {
       this.#deviceNumber(this.secrets.device) !== undefined
     )
       return
-    const control = this.#view.state?.control
-    // The key under which names are sealed comes with the next epoch, which is about to start.
-    const canSeal = control !== undefined && this.keys.kindOf(latestEpoch(control)) !== undefined
-    if (!canSeal && (admission.type === 'recovery' || admission.nameKey === undefined)) return
-    const prepare = async (): Promise<PreparedControl> => {
+    // The key under which names are sealed comes with the next epoch, which is about to start: also where one started
+    // while the entry waited for its turn.
+    const canSeal = (): boolean => {
       const control = this.#view.state?.control
-      if (control === undefined) throw new SealogError('ERR_UNEXPECTED', 'no log yet')
+      if (control === undefined) return false
+      const hasNameKey = admission.type === 'join' && admission.nameKey !== undefined
+      return hasNameKey || (control.rotation !== 'tainted' && this.keys.kindOf(latestEpoch(control)) !== undefined)
+    }
+    if (!canSeal()) return
+    const prepare = async (): Promise<PreparedControl | undefined> => {
+      const control = this.#view.state?.control
+      if (control === undefined || !canSeal()) return undefined
       return this.#admission.sending({ body: this.#options.admissionBody(this.keys, control) })
     }
     // Whether it came through shows in the log.
@@ -839,6 +866,7 @@ export class SpaceSync {
     if (this.#evidence !== undefined) return
     this.#evidence = evidence
     this.#channel.stop()
+    this.#outbound.abandon(new SealogError('ERR_FROZEN', 'the relay contradicted itself'))
     const { space, onFrozen, onStore, onUpdate } = this.#options
     onFrozen(evidence)
     onUpdate()

@@ -3,7 +3,14 @@ import type { Random } from '../environment.ts'
 import { SealogError } from '../errors.ts'
 import { NONCE_LENGTH, open, seal, TAG_LENGTH } from './aead.ts'
 import { assertBytes, assertUint } from './checks.ts'
-import { commitmentsOf, type EpochCommitments, historySecretOf, readCommitOf, readSecretOf } from './commitments.ts'
+import {
+  commitmentsOf,
+  type EpochCommitments,
+  historySecretOf,
+  namesSecretOf,
+  readCommitOf,
+  readSecretOf,
+} from './commitments.ts'
 import { hkdf, type Label, uint64 } from './kdf.ts'
 
 /** S_e and everything that follows from it have 32 bytes. */
@@ -39,26 +46,13 @@ export function deriveEpoch(secret: Uint8Array): EpochKeys {
 }
 
 /**
- * N_e: opens the names of the space, of members, devices and documents. All members follow it back to the first epoch,
- * also those who may not read older content.
- * @param readSecret R_e, 32 bytes
- * @returns 32 bytes
- * @throws TypeError
- */
-export function namesSecretOf(readSecret: Uint8Array): Uint8Array {
-  assertBytes(readSecret, 'readSecret', SECRET_LENGTH)
-  return hkdf(readSecret, 'sealog/v1/names', [], SECRET_LENGTH)
-}
-
-/**
  * What follows from S_e, once it is the secret that the epoch commits to.
  * @param secret S_e, 32 bytes
  * @throws SealogError ERR_KEY; TypeError
  */
 export function assertCommits(secret: Uint8Array, commitments: EpochCommitments): EpochKeys {
   const keys = deriveEpoch(secret)
-  const { readCommit, historyCommit } = commitments
-  if (!equalBytes(keys.readCommit, readCommit) || !equalBytes(keys.historyCommit, historyCommit)) {
+  if (!equalBytes(keys.readCommit, commitments.readCommit)) {
     throw new SealogError('ERR_KEY', 'not the secret that the epoch commits to')
   }
   return keys
@@ -66,8 +60,14 @@ export function assertCommits(secret: Uint8Array, commitments: EpochCommitments)
 
 /** The same for a member that holds only R_e. @throws SealogError ERR_KEY; TypeError */
 export function assertReadCommits(readSecret: Uint8Array, readCommit: Uint8Array): void {
-  if (!equalBytes(readCommitOf(readSecret), readCommit)) {
-    throw new SealogError('ERR_KEY', 'not the read secret that the epoch commits to')
+  assertBytes(readSecret, 'readSecret', SECRET_LENGTH)
+  assertNamesCommits(namesSecretOf(readSecret), readCommit)
+}
+
+/** The same for one who followed a link to N_e. @throws SealogError ERR_KEY; TypeError */
+export function assertNamesCommits(namesSecret: Uint8Array, readCommit: Uint8Array): void {
+  if (!equalBytes(readCommitOf(namesSecret), readCommit)) {
+    throw new SealogError('ERR_KEY', 'not the secret that the epoch commits to')
   }
 }
 
@@ -108,7 +108,7 @@ export function sealLink(
 /**
  * @param options.key H_e or N_e, 32 bytes
  * @param options.link 72 bytes; another length does not open
- * @returns the secret of the target epoch, 32 bytes: S is still to be held against that epoch's commitments
+ * @returns the secret of the target epoch, 32 bytes: still to be held against that epoch's commitments
  * @throws SealogError ERR_OPEN; TypeError
  */
 export function openLink(

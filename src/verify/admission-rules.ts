@@ -42,6 +42,8 @@ import { type EntryAt, refusal, refuseIf } from './refusal.ts'
 
 /** Invites of one member that nobody has used yet. */
 const MAX_OPEN_INVITES = 256
+/** Devices that one member ever had, links for them included: what is removed stays in the state. */
+const MAX_EVER = 1024
 /** Current devices of one member. */
 const MAX_MEMBER_DEVICES = 64
 
@@ -84,7 +86,7 @@ export function genesisControl(body: GenesisBody, entry: EntryAt): ControlChange
   return { control, checks }
 }
 
-/** Admits a provisional device (protocol.md R-INVITE-1, R-INVITE-2). */
+/** Admits a provisional device (protocol.md R-INVITE-1, 2 and 6 to 8). */
 export function applyInvite(act: Act<InviteBody>): ControlChange {
   const { control, author, body, entry } = act
   const inviter = authorOf(act)
@@ -124,7 +126,7 @@ export function applyInvite(act: Act<InviteBody>): ControlChange {
   })
 }
 
-/** The one thing that a provisional device may do: give way to the joiner's own (R-JOIN-1). */
+/** The one thing that a provisional device may do: give way to the joiner's own (R-INVITE-3, R-JOIN-1, R-JOIN-2). */
 export function applyJoin(act: Act<JoinBody>): ControlChange {
   const { control, author, body, entry } = act
   const invite = control.invites.get(author.number)
@@ -165,7 +167,7 @@ export function applyJoin(act: Act<JoinBody>): ControlChange {
   })
 }
 
-/** Makes the device of a request a member's (R-APPROVE-1). */
+/** Makes the device of a request a member's (R-APPROVE-1, R-APPROVE-2). */
 export function applyApprove(act: Act<ApproveBody>): ControlChange {
   const { control, body, entry } = act
   const approver = authorOf(act)
@@ -194,7 +196,7 @@ export function applyApprove(act: Act<ApproveBody>): ControlChange {
   })
 }
 
-/** Ends an invite or a request; where its link holds a key, that key may be in the wrong hands (R-REVOKE-1). */
+/** Ends an invite or a request; where its link holds a key, that key may be in the wrong hands (R-REVOKE-1, R-REVOKE-2). */
 export function applyRevoke(act: Act<RevokeBody>): ControlChange {
   const { control, body, entry } = act
   const author = authorOf(act)
@@ -226,7 +228,7 @@ export function withoutInvites(
   }
 }
 
-/** One more device of the author's own member (R-DEVICE-1). */
+/** One more device of the author's own member (R-DEVICE-2 to 4). */
 export function applyAddDevice(act: Act<AddDeviceBody>): ControlChange {
   const { control, author, body, entry } = act
   const member = authorOf(act)
@@ -279,7 +281,9 @@ function isForNext({ kind, history }: OpenInvite): boolean {
 }
 
 function isFull(control: ControlState, member: MemberId): boolean {
-  return devicesOf(control, member).length >= MAX_MEMBER_DEVICES
+  let ever = 0
+  for (const device of control.devices.values()) if (device.member === member) ever++
+  return ever >= MAX_EVER || devicesOf(control, member).length >= MAX_MEMBER_DEVICES
 }
 
 function isKnownMember(control: ControlState, member: MemberId): boolean {
@@ -289,7 +293,7 @@ function isKnownMember(control: ControlState, member: MemberId): boolean {
 }
 
 /**
- * Both keys are sound, and neither was ever admitted to this space before (R-KEY-1, R-KEY-2).
+ * Both keys are sound, and neither was ever admitted to this space before (R-KEY-1 to 4).
  * @param control undefined in a genesis
  * @returns the proof of possession to check
  */

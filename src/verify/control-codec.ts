@@ -273,15 +273,12 @@ export function relayIdentityFields(relay: RelayIdentity): Cbor {
 }
 
 export function epochStartFields(epoch: EpochStart): Cbor {
-  return [epoch.readCommit, epoch.historyCommit]
+  return [epoch.readCommit]
 }
 
 export function asEpochStart(item: Cbor | undefined): EpochStart {
-  const fields = asTuple(item, 2, 'epoch')
-  return {
-    readCommit: asBytes(fields[0], 32, 'read commitment'),
-    historyCommit: asBytes(fields[1], 32, 'history commitment'),
-  }
+  const fields = asTuple(item, 1, 'epoch')
+  return { readCommit: asBytes(fields[0], 32, 'read commitment') }
 }
 
 export function deliveryFields(delivery: Delivery): Cbor {

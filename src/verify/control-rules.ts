@@ -18,7 +18,7 @@ import { applyGrant, applyRepair, applyRotate } from './epoch-rules.ts'
 import { type EntryAt, refusal } from './refusal.ts'
 import { applyLeave, applyRemoveDevice, applyRemoveMember, applySetRole } from './removal-rules.ts'
 
-/** Bodies that bring no secret of the epoch: valid under any one that their author saw (R-EPOCH-2). */
+/** Bodies that bring no secret of the epoch: valid under any one that their author saw (R-EPOCH-4). */
 const EPOCH_FREE: ReadonlySet<ControlBody['type']> = new Set<ControlBody['type']>([
   'revoke',
   'join',
@@ -31,6 +31,18 @@ const EPOCH_FREE: ReadonlySet<ControlBody['type']> = new Set<ControlBody['type']
   'grant',
   'rename',
 ])
+
+/** Bodies that seal names, or secrets, under the epoch in force: not while somebody knows it who should not (R-EPOCH-8). */
+const SEALING: ReadonlySet<ControlBody['type']> = new Set<ControlBody['type']>([
+  'invite',
+  'approve',
+  'add-device',
+  'rename',
+])
+
+export function isSealing({ type }: ControlBody): boolean {
+  return SEALING.has(type)
+}
 
 export function isEpochFree({ type }: ControlBody): boolean {
   return EPOCH_FREE.has(type)
@@ -88,14 +100,14 @@ export function applyControl(
   }
 }
 
-/** R-POLICY-1 */
+/** R-POLICY-1, R-POLICY-2 */
 function applyPolicy(act: Act<PolicyBody>): ControlChange {
   const { control, body, entry } = act
   authorAtLeast(act, 'owner')
   return changed(control, entry, { policy: body.policy, relay: { ...control.relay, url: body.url } })
 }
 
-/** The space by admins; a member or a device by the member itself, or by somebody above (R-RENAME-1). */
+/** The space by admins; a member or a device by the member itself, or by somebody above (R-RENAME-1, R-RENAME-2). */
 function applyRename(act: Act<RenameBody>): ControlChange {
   const { control, body, entry } = act
   const author = authorOf(act)

@@ -386,7 +386,15 @@ export function hashControl(control: ControlState): Uint8Array {
 }
 
 function hashRecords<Item extends object>(records: readonly Item[], encode: (record: Item) => Uint8Array): Uint8Array {
-  return sha256(...records.map(record => remembered(recordHashes, record, () => sha256(encode(record)))))
+  // Not as arguments: records are never forgotten, and a call takes only so many before it fails.
+  const hashes = new Uint8Array(32 * records.length)
+  for (const [i, record] of records.entries()) {
+    hashes.set(
+      remembered(recordHashes, record, () => sha256(encode(record))),
+      32 * i,
+    )
+  }
+  return sha256(hashes)
 }
 
 function remembered<Key extends object>(
@@ -403,7 +411,7 @@ function remembered<Key extends object>(
 
 // -- Parts --------------------------------------------------------------------------------------------------------
 
-const MAX_ROWS = 100_000
+const MAX_ROWS = 10_000_000
 const MAX_RECORD_LENGTH = 4096
 const MAX_ROW_LENGTH: number = 256 * 1024 * 1024
 

@@ -40,10 +40,8 @@ export interface RelayIdentity {
 
 /** What an entry that starts an epoch commits to. Hashes have 32 bytes. */
 export interface EpochStart {
-  /** Determines the read secret of the epoch. */
+  /** Determines all secrets of the epoch, see crypto/commitments, 32 bytes. */
   readonly readCommit: Uint8Array
-  /** Determines its history secret. */
-  readonly historyCommit: Uint8Array
 }
 
 /** How the secrets of an epoch get to the members (DESIGN §7). */
@@ -168,7 +166,7 @@ export interface SetRoleBody extends Timed {
 /** Starts an epoch: the one way to do so after the genesis. */
 export interface RotateBody extends Timed {
   readonly type: 'rotate'
-  /** The control head that the author saw, 32 bytes: the wraps are for the devices that were current there. */
+  /** See `rotationBase`, 32 bytes: the epoch that ends, and the devices that the wraps are for. */
   readonly base: Uint8Array
   readonly epoch: EpochStart
   readonly delivery: Delivery

@@ -19,19 +19,19 @@ import {
   latestEpoch,
 } from './control-state.ts'
 import { refusal, refuseIf } from './refusal.ts'
-import { nextRecipients, recipientsOf } from './wraps.ts'
+import { nextRecipients, recipientsOf, rotationBase } from './wraps.ts'
 
 /** Log entries between two epochs that the same member starts, where no reason to start one is on record. */
 const ROTATION_DISTANCE = 16
 
 /**
- * Starts an epoch (R-ROTATE-1 … 4). Its wraps are for the devices that its author saw: so it counts only where none
+ * Starts an epoch (R-ROTATE-1 to 5). Its wraps are for the devices that its author saw: so it counts only where none
  * came or went since, and of two on the same base the first one.
  */
 export function applyRotate(act: Act<RotateBody>): ControlChange {
   const { control, author, body, entry } = act
   const member = keeperOf(act)
-  if (!equalBytes(body.base, control.head)) throw refusal(entry, 'base', 'ERR_STALE_EPOCH')
+  if (!equalBytes(body.base, rotationBase(control))) throw refusal(entry, 'base', 'ERR_STALE_EPOCH')
   if (!isRotationFree(control, member.id, entry.index)) throw refusal(entry, 'rate', 'ERR_RATE_LIMITED')
   const { epoch, delivery } = body
   refuseIf(delivery.target > latestEpoch(control), entry, 'delivery')
@@ -69,7 +69,7 @@ export function mayRotate(control: ControlState, member: MemberId, index: number
   return isKeeper && isRotationFree(control, member, index)
 }
 
-/** Replaces wraps and links; once a member and epoch, so that two who disagree come to an end (R-REPAIR-1). */
+/** Replaces wraps and links; once a member and epoch, so that two who disagree come to an end (R-REPAIR-1 to 3). */
 export function applyRepair(act: Act<RepairBody>): ControlChange {
   const { control, body, entry } = act
   const member = keeperOf(act)
@@ -91,7 +91,10 @@ function delivered({ author, entry }: Act, delivery: Delivery): DeliveryRecord {
   return { ...delivery, index: entry.index, device: author.number }
 }
 
-/** By an admin, or by a device of the same member that may read as far back itself (R-GRANT-1). */
+/**
+ * By an admin, or by a device of the same member that may read as far back itself (R-GRANT-1, R-GRANT-3). What is sealed
+ * in it nobody else can judge: so it may be said again, where what came before it held nothing.
+ */
 export function applyGrant(act: Act<GrantBody>): ControlChange {
   const { control, author, body, entry } = act
   const granter = authorOf(act)
@@ -100,7 +103,7 @@ export function applyGrant(act: Act<GrantBody>): ControlChange {
   const isOwn = member.id === granter.id && author.readsFrom <= body.from
   const isAdmin = granter.history === 'all' && roleNumber(granter.role) >= roleNumber('admin')
   if (!isOwn && !isAdmin) throw refusal(entry, 'role', 'ERR_UNAUTHORIZED')
-  refuseIf(member.history === 'all' || body.from >= device.readsFrom, entry, 'member')
+  refuseIf(member.history === 'all' || body.from > device.readsFrom, entry, 'member')
   return changed(control, entry, {
     devices: replaced(control.devices, [[device.number, { ...device, readsFrom: body.from }]]),
   })

@@ -4,7 +4,7 @@ import type { SignatureCheck } from '../crypto/sign.ts'
 import { type ActorId, CONTROL_DOCUMENT, type MemberId } from '../ids.ts'
 import { genesisControl } from './admission-rules.ts'
 import { type ControlBody, MAX_CONTROL_BODY_LENGTH, roleNumber } from './control.ts'
-import { applyControl, controlBodyOf, isEpochFree } from './control-rules.ts'
+import { applyControl, controlBodyOf, isEpochFree, isSealing } from './control-rules.ts'
 import { type ControlState, currentMember, type DeviceRecord, latestEpoch } from './control-state.ts'
 import { actorOf, type Header } from './entry.ts'
 import { type EntryAt, type LoggedEntry, refusal, refuseIf } from './refusal.ts'
@@ -124,7 +124,8 @@ function checkEpoch(control: ControlState, body: ControlBody | undefined, entry:
   const inForce = latestEpoch(control)
   const isInTime = body !== undefined && isEpochFree(body) ? epoch <= inForce : epoch === inForce
   if (!isInTime) throw refusal(entry, 'epoch', 'ERR_STALE_EPOCH')
-  if (body === undefined && control.rotation === 'tainted') throw refusal(entry, 'tainted', 'ERR_STALE_EPOCH')
+  const isSealed = body === undefined || isSealing(body)
+  if (isSealed && control.rotation === 'tainted') throw refusal(entry, 'tainted', 'ERR_STALE_EPOCH')
 }
 
 /** `seq` and `prev` extend the actor's chain, which is not retired; a new actor finds a free place. */

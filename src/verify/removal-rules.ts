@@ -87,8 +87,8 @@ function invitesOf(control: ControlState, member: MemberId): readonly OpenInvite
 }
 
 /**
- * By somebody above both the old and the new role; anybody may lower himself (R-ROLE-1). Who is lowered has no invites
- * any more. Who is to administer may read everything.
+ * By somebody above both the old and the new role; anybody may lower himself (R-ROLE-3 to 6). Who is lowered has no
+ * invites any more. Who is to administer may read everything.
  */
 export function applySetRole(act: Act<SetRoleBody>): ControlChange {
   const { control, body, entry } = act

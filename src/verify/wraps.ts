@@ -1,5 +1,6 @@
 import { equalBytes } from '../bytes.ts'
 import { encodeCbor } from '../codec.ts'
+import { labelledHash } from '../crypto/hash.ts'
 import { SealogError } from '../errors.ts'
 import { appendLeaves, emptyRange, rootOf } from './compact-range.ts'
 import { type Delivery, WRAP_LENGTH } from './control.ts'
@@ -21,7 +22,7 @@ export interface Recipient {
 /**
  * The devices for which there has to be a wrap of `epoch`, in this order: those that are current, and the provisional
  * ones of invites whose link alone lets somebody in. Not those that wait for approval, nor those that may not read as
- * far back (protocol.md R-WRAP-1).
+ * far back (protocol.md R-WRAP-5).
  */
 export function recipientsOf(control: ControlState, epoch: number): readonly Recipient[] {
   const recipients: Recipient[] = []
@@ -44,6 +45,18 @@ function isRecipient({ standing, removed }: DeviceRecord): boolean {
 /** Recipients of the epoch that a `rotate` on top of this state starts. */
 export function nextRecipients(control: ControlState): readonly Recipient[] {
   return recipientsOf(control, latestEpoch(control) + 1)
+}
+
+/**
+ * What a `rotate` names as its base: the epoch that it ends, and for whom its wraps are. Whoever comes or goes changes
+ * it, and so does every start of an epoch; what members say meanwhile does not, so nobody can hold up the next epoch,
+ * without which nothing may be written, by talking.
+ * @returns 32 bytes
+ */
+export function rotationBase(control: ControlState): Uint8Array {
+  const recipients = nextRecipients(control).map(({ number, payloadKind }) => [number, payloadKind])
+  const made = encodeCbor([latestEpoch(control), recipients])
+  return labelledHash('sealog/v1/rotation-base', control.space, made)
 }
 
 /** Leaf of one wrap in the tree that a delivery commits to. @param wrap 1,168 bytes @returns 32 bytes */

@@ -124,7 +124,7 @@ describe('attribution', () => {
     expect(told(alone, unknown)).toEqual(['Ann: mine'])
   })
 
-  it('what came with an import is of who imported it, whoever wrote it elsewhere', () => {
+  it('what came with an import is of who imported it, whoever wrote it elsewhere (R-ATTR-2)', () => {
     const doc = edit(edit(emptyDoc(NOBODY), NOBODY, 0, 'foreign'), BOB, 7, ' and new')
     const logged = [
       [BOB, bobDevice],
@@ -137,7 +137,7 @@ describe('attribution', () => {
     expect(told(doc, writers({ own: { hasImported: true } }))[0]).toBe('Ann/0 imported: foreign and new')
   })
 
-  it('an import that names somebody else’s actor frames nobody: only what was taken from entries of that actor counts', () => {
+  it('an import that names somebody else’s actor frames nobody: only what was taken from entries of that actor counts (R-ATTR-1)', () => {
     // Mallory knows the actors of Ann and Bob from their entries, and begins a document with words under both.
     const doc = edit(edit(emptyDoc(ANN), ANN, 0, 'I owe Mallory '), BOB, 14, 'and so do I')
     const logged = [

@@ -38,7 +38,7 @@ async function stored(told: Story): Promise<ReplicaStore> {
   return store
 }
 
-describe('control entries as they are kept', () => {
+describe('control entries as they are kept (R-HISTORY-1)', () => {
   it('come back as they were, in order, whatever batches brought them', async () => {
     const told = story()
     expect(await loadHistory(await stored(told), SPACE, told.rows.length)).toEqual(told.rows)

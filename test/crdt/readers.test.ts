@@ -11,7 +11,7 @@ function holders(story: Story, index: number, birthEpoch: number, document: Docu
   return found.map(({ device, by }) => `${by} ${device}`)
 }
 
-describe('who could read an entry', () => {
+describe('who could read an entry (R-READERS-1)', () => {
   it('counts an entry to the epoch that was in force where it stands', () => {
     const story = new SpaceStory()
     const before = story.write(5)

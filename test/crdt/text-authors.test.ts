@@ -179,7 +179,7 @@ describe('who wrote a text', () => {
     ])
   })
 
-  it('a character that was replaced in its place is of who replaced it: nobody can put words into another’s mouth', () => {
+  it('a character that was replaced in its place is of who replaced it: nobody can put words into another’s mouth (R-ATTR-3)', () => {
     const honest = edit(emptyDoc(ALICE), ALICE, draft => {
       draft.body = 'I do not owe Mallory'
     })

@@ -1,14 +1,20 @@
 import { createHash, hkdfSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
-import { commitmentsOf, historySecretOf, readCommitOf, readSecretOf } from '../../src/crypto/commitments.ts'
+import {
+  commitmentsOf,
+  historySecretOf,
+  namesSecretOf,
+  readCommitOf,
+  readSecretOf,
+} from '../../src/crypto/commitments.ts'
 import {
   assertCommits,
+  assertNamesCommits,
   assertReadCommits,
   deriveEpoch,
   generateEpochSecret,
   type LinkKind,
-  namesSecretOf,
   openLink,
   sealLink,
 } from '../../src/crypto/epoch.ts'
@@ -34,35 +40,37 @@ describe('what follows from an epoch secret (DESIGN §7)', () => {
     const keys = deriveEpoch(secret)
     expect(toHex(keys.readSecret)).toBe(hashed('read', secret))
     expect(toHex(keys.historySecret)).toBe(hashed('history', secret))
-    expect(toHex(keys.readCommit)).toBe(hashed('read-commit', keys.readSecret))
-    expect(toHex(keys.historyCommit)).toBe(hashed('history-commit', keys.historySecret))
+    expect(toHex(keys.readCommit)).toBe(hashed('read-commit', namesSecretOf(keys.readSecret)))
     expect(toHex(namesSecretOf(keys.readSecret))).toBe(derived(keys.readSecret, 'names'))
-    expect(new Set([...Object.values(keys), namesSecretOf(keys.readSecret)].map(toHex)).size).toBe(6)
+    expect(new Set([...Object.values(keys), namesSecretOf(keys.readSecret)].map(toHex)).size).toBe(5)
   })
 
-  it('is the same for who may only hash: commitments, read and history secret', () => {
-    const { readCommit, historyCommit, readSecret, historySecret } = deriveEpoch(secret)
-    expect(commitmentsOf(secret)).toEqual({ readCommit, historyCommit })
+  it('is the same for who may only hash: commitment, read and history secret', () => {
+    const { readCommit, readSecret, historySecret } = deriveEpoch(secret)
+    expect(commitmentsOf(secret)).toEqual({ readCommit })
     expect(readSecretOf(secret)).toEqual(readSecret)
     expect(historySecretOf(secret)).toEqual(historySecret)
-    expect(readCommitOf(readSecret)).toEqual(readCommit)
+    expect(readCommitOf(namesSecretOf(readSecret))).toEqual(readCommit)
   })
 
-  it('is held against both commitments', () => {
+  it('is held against the commitment', () => {
     const keys = deriveEpoch(secret)
     expect(assertCommits(secret, keys)).toEqual(keys)
     const other = deriveEpoch(new Uint8Array(32))
-    expect(() => assertCommits(secret, { historyCommit: other.historyCommit, readCommit: keys.readCommit })).toThrow(
-      keyError,
-    )
-    expect(() => assertCommits(secret, { historyCommit: keys.historyCommit, readCommit: other.readCommit })).toThrow(
-      keyError,
-    )
-    expect(() => assertCommits(secret, { ...keys, historyCommit: keys.historyCommit.subarray(0, 16) })).toThrow(
-      keyError,
-    )
+    expect(() => assertCommits(secret, other)).toThrow(keyError)
+    expect(() => assertCommits(secret, { readCommit: keys.readCommit.subarray(0, 16) })).toThrow(keyError)
     expect(() => assertReadCommits(keys.readSecret, keys.readCommit)).not.toThrow()
     expect(() => assertReadCommits(keys.secret, keys.readCommit)).toThrow(keyError)
+    expect(() => assertReadCommits(namesSecretOf(keys.readSecret), keys.readCommit)).toThrow(keyError)
+  })
+
+  it('so is a names secret, which is all that some are given of an epoch', () => {
+    const { readSecret, readCommit } = deriveEpoch(secret)
+    expect(() => assertNamesCommits(namesSecretOf(readSecret), readCommit)).not.toThrow()
+    for (const wrong of [readSecret, secret, new Uint8Array(32)]) {
+      expect(() => assertNamesCommits(wrong, readCommit)).toThrow(keyError)
+    }
+    expect(() => assertNamesCommits(new Uint8Array(31), readCommit)).toThrow(/^namesSecret:/)
   })
 
   it('is fresh 32 bytes or nothing', () => {

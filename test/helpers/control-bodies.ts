@@ -1,6 +1,7 @@
 import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
 import { encodeCbor, optional } from '../../src/codec.ts'
-import { deriveEpoch, namesSecretOf, sealLink } from '../../src/crypto/epoch.ts'
+import { namesSecretOf } from '../../src/crypto/commitments.ts'
+import { deriveEpoch, sealLink } from '../../src/crypto/epoch.ts'
 import { sealGrant } from '../../src/crypto/grant.ts'
 import { sha256, ZERO_32 } from '../../src/crypto/hash.ts'
 import { sealLabel } from '../../src/crypto/keyring.ts'
@@ -21,6 +22,7 @@ import {
   payloadKindFor,
   type Recipient,
   recipientsOf,
+  rotationBase,
   wrapLeaf,
   wrapsRootOf,
 } from '../../src/verify/wraps.ts'
@@ -38,7 +40,7 @@ export interface DeliveryOptions {
   readonly delivery?: Partial<Delivery>
 }
 
-export const POLICY: Policy = {
+const POLICY: Policy = {
   contentRules: 1,
   maxBodyLength: 1024 * 1024,
   attestations: 1,
@@ -47,7 +49,7 @@ export const POLICY: Policy = {
 }
 
 /** By default of the epochs of a hand-made log: the same in every run. */
-export function epochSecret(attempt: number | string): Uint8Array {
+function epochSecret(attempt: number | string): Uint8Array {
   return bytesOf(`epoch secret ${attempt}`)
 }
 
@@ -69,7 +71,11 @@ export class ControlBodies {
    * @param read gives the state on top of which the next entry comes
    * @param options.blind wraps are noise of the right length, where thousands are made and nobody opens one
    */
-  constructor(relay: RelayIdentity, read: () => ControlState | undefined, { blind = false } = {}) {
+  constructor(
+    relay: RelayIdentity,
+    read: () => ControlState | undefined,
+    { blind = false }: { readonly blind?: boolean } = {},
+  ) {
     this.#relay = relay
     this.#read = read
     this.#isBlind = blind
@@ -142,7 +148,7 @@ export class ControlBodies {
 
   genesis(owner: TestDevice, change: Change<'genesis'> = {}): BodyOf<'genesis'> {
     const secret = epochSecret(0)
-    const { readCommit, historyCommit, readSecret } = deriveEpoch(secret)
+    const { readCommit, readSecret } = deriveEpoch(secret)
     this.#secrets.set(toHex(readCommit), secret)
     const names = namesSecretOf(readSecret)
     const member = memberNamed('owner')
@@ -152,7 +158,7 @@ export class ControlBodies {
       relay: this.#relay,
       device: deviceKeys(owner, ZERO_32, member),
       member,
-      epoch: { readCommit, historyCommit },
+      epoch: { readCommit },
       wrap: this.#wrap({ space: ZERO_32, epoch: 0, device: undefined, secret, kem: owner.kem, payloadKind: 0 }),
       policy: POLICY,
       spaceName: sealName('space', 'Space', names),
@@ -256,15 +262,15 @@ export class ControlBodies {
   rotate({ secret, target, delivery }: DeliveryOptions = {}, change: Change<'rotate'> = {}): BodyOf<'rotate'> {
     const control = this.#control
     const own = secret ?? epochSecret(`${++this.#attempts} after ${latestEpoch(control)}`)
-    const { readCommit, historyCommit } = deriveEpoch(own)
+    const { readCommit } = deriveEpoch(own)
     this.#secrets.set(toHex(readCommit), own)
     const epoch = latestEpoch(control) + 1
     const made = this.#delivery(epoch, own, target ?? epoch - 1, nextRecipients(control))
     return {
       type: 'rotate',
       time: TIME,
-      base: control.head,
-      epoch: { readCommit, historyCommit },
+      base: rotationBase(control),
+      epoch: { readCommit },
       delivery: { ...made, ...delivery },
       ...change,
     }

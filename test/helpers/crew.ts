@@ -1,7 +1,8 @@
 import type { MemberId } from '../../src/ids.ts'
 import type { ControlBody } from '../../src/verify/control.ts'
-import { type ControlState, controlRows, type DeviceRecord, latestEpoch } from '../../src/verify/control-state.ts'
-import { type EntryOptions, LogBuilder, type TestDevice, testDevice, verdictOf } from './log-builder.ts'
+import { devicesOf } from '../../src/verify/control-change.ts'
+import { type DeviceRecord, latestEpoch } from '../../src/verify/control-state.ts'
+import { bytesOf, type EntryOptions, LogBuilder, type TestDevice, testDevice, verdictOf } from './log-builder.ts'
 
 /** A space with one member of each sort, in epoch 1, which is settled. */
 export interface Crew {
@@ -88,6 +89,24 @@ export function added(log: LogBuilder, author: TestDevice): TestDevice {
   return device
 }
 
+/** A device whose keys are new here. */
+export function stranger(log: LogBuilder, name = 'stranger'): TestDevice {
+  return testDevice(name, log.nextNumber)
+}
+
+/** Gives the author's member 64 current devices, without the time that it takes to admit them. */
+export function filled(log: LogBuilder, author: TestDevice): void {
+  const { state } = log
+  if (state === undefined) return
+  const own = deviceOf(log, author)
+  const devices = new Map(state.control.devices)
+  for (let i = devicesOf(state.control, own.member).length; i < 64; i++) {
+    const number = 20_000 + i
+    devices.set(number, { ...own, number, signing: bytesOf(`filler ${i}`), kem: bytesOf(`filler KEM ${i}`) })
+  }
+  log.state = { ...state, control: { ...state.control, devices } }
+}
+
 /** Lets document entries pass by, so that a rotation is due for no reason but time. */
 export function goOn(log: LogBuilder, author: TestDevice, entries: number): void {
   for (let i = 0; i < entries; i++) log.append(log.changes(author))
@@ -95,9 +114,4 @@ export function goOn(log: LogBuilder, author: TestDevice, entries: number): void
 
 export function epochOf(log: LogBuilder): number {
   return latestEpoch(log.controlState)
-}
-
-/** Rows of a state by name, to compare states however they were reached. */
-export function rowsOf(control: ControlState): ReadonlyMap<string, Uint8Array> {
-  return new Map(controlRows(control).map(({ name, value }) => [name, value]))
 }

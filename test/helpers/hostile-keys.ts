@@ -10,7 +10,14 @@ import { idBytes, type SpaceId } from '../../src/ids.ts'
 import type { Delivery, EpochStart } from '../../src/verify/control.ts'
 import { encodeControlBody } from '../../src/verify/control-codec.ts'
 import { type ControlState, latestEpoch } from '../../src/verify/control-state.ts'
-import { nextRecipients, type Recipient, recipientsOf, wrapLeaf, wrapsRootOf } from '../../src/verify/wraps.ts'
+import {
+  nextRecipients,
+  type Recipient,
+  recipientsOf,
+  rotationBase,
+  wrapLeaf,
+  wrapsRootOf,
+} from '../../src/verify/wraps.ts'
 import { openMember, pushAs } from './hostile-member.ts'
 import type { World } from './world.ts'
 
@@ -65,7 +72,10 @@ export async function spoiltRotation(hand: Hand, spoilt: Spoilt): Promise<Prepar
   const epoch = latestEpoch(control) + 1
   const { delivery, wraps } = await spoiltDelivery(hand, { epoch, secret, recipients: nextRecipients(control) }, spoilt)
   const start = { ...epochStartOf(secret), ...spoilt.start }
-  return { body: encodeControlBody({ type: 'rotate', time, base: control.head, epoch: start, delivery }), wraps }
+  return {
+    body: encodeControlBody({ type: 'rotate', time, base: rotationBase(control), epoch: start, delivery }),
+    wraps,
+  }
 }
 
 /** A repair that repairs nothing. */

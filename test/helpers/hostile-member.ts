@@ -108,7 +108,8 @@ export async function pushAs(
   wraps?: Uint8Array,
 ): Promise<void> {
   const { space } = view
-  const before = await world.logSize(space)
+  const last = entries.at(-1)
+  const awaited = last && toHex(entryHash(last.header))
   await new Promise<void>((resolve, reject) => {
     const connection = world.platform.transport.connect('ws://relay.test', {
       onOpen: () => {},
@@ -140,7 +141,10 @@ export async function pushAs(
         else
           send({ type: 'put-body', ref: 2, space, hash: sha256(wraps), length: wraps.length, offset: 0, bytes: wraps })
       } else if (message.type === 'received' && message.ref === 2) push()
-      else if (message.type === 'sync' && (await world.logSize(space)) > before) {
+      else if (
+        message.type === 'sync' &&
+        message.batch.entries.some(({ header }) => toHex(entryHash(header)) === awaited)
+      ) {
         connection.close()
         resolve()
       }

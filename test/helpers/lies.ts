@@ -10,7 +10,7 @@ import { publicKeyOf } from '../../src/crypto/sign.ts'
 import type { Replica } from '../../src/replica.ts'
 import type { Space } from '../../src/space.ts'
 import type { SpaceDocument } from '../../src/space-document.ts'
-import { type Note, openWorld, type World } from './world.ts'
+import { type Note, openWorld, settleKeys, type World } from './world.ts'
 
 /** One replica, its copy of the space, and the notes in it. */
 export interface Party {
@@ -35,7 +35,7 @@ const HURRY = 0.02
 const NOTES = 3
 
 /** @param patience real milliseconds */
-export function within({ world }: { world: World }, patience = 5000): { timeout: number } {
+export function within({ world }: { world: World }, patience = 15_000): { timeout: number } {
   return { timeout: world.patience(patience) }
 }
 
@@ -70,6 +70,7 @@ export async function openLyingWorld(replicate: Replication = 'all', limits?: Sy
   const bob = await world.open('Bob', stores.bob, { replicate })
   const bobSpace = await bob.joinSpace(await annSpace.invite({ role: 'admin', ...wait }), wait)
   await annSpace.sync(wait)
+  await settleKeys(annSpace, wait)
   await bobSpace.sync(wait)
   const bobNotes: SpaceDocument<Note>[] = []
   for (const { id } of annNotes) bobNotes.push(await bobSpace.openDocument<Note>(id))

@@ -1,7 +1,7 @@
 import { toHex } from '../../src/bytes.ts'
 import { decodeInviteLink, inviteKeys, inviteNameKey } from '../../src/crdt/invite-link.ts'
-import { readSecretOf } from '../../src/crypto/commitments.ts'
-import { deriveEpoch, namesSecretOf, openLink } from '../../src/crypto/epoch.ts'
+import { namesSecretOf, readSecretOf } from '../../src/crypto/commitments.ts'
+import { deriveEpoch, openLink } from '../../src/crypto/epoch.ts'
 import { openGrant } from '../../src/crypto/grant.ts'
 import { ZERO_32 } from '../../src/crypto/hash.ts'
 import { documentKey, openBody, openLabel } from '../../src/crypto/keyring.ts'
@@ -79,15 +79,14 @@ export function plunder({ space, entries }: Loot, thieves: readonly Thief[]): Op
   const found = (secret: Uint8Array | undefined): void => void (secret && pool.set(toHex(secret), secret))
   for (const { secrets } of thieves) for (const secret of secrets) found(secret)
   const seeds = thieves.flatMap(thief => thief.seeds)
-  for (const entry of entries) for (const seed of seeds) unwrapAll(idBytes(space), entries, entry, seed).forEach(found)
+  for (const entry of entries) for (const seed of seeds) unwrapAll(idBytes(space), entry, seed).forEach(found)
   for (let before = -1; before !== pool.size; ) {
     before = pool.size
-    for (const secret of [...pool.values()])
-      for (const derived of [readSecretOf(secret), namesSecretOf(secret)]) {
-        // Twice is as far as it goes: S leads to R, and R to N.
-        if (pool.size < 4096)
-          linksFrom(idBytes(space), entries, [secret, derived, namesSecretOf(derived)]).forEach(found)
-      }
+    for (const secret of [...pool.values()]) {
+      // It may be an S, an R or an N: S leads to R, and R to N.
+      const read = readSecretOf(secret)
+      linksFrom(idBytes(space), entries, [secret, namesSecretOf(secret), namesSecretOf(read)]).forEach(found)
+    }
   }
   const reads = [...pool.values()].flatMap(secret => [secret, readSecretOf(secret)])
   const names = reads.flatMap(secret => [secret, namesSecretOf(secret)])
@@ -99,12 +98,7 @@ export function plunder({ space, entries }: Loot, thieves: readonly Thief[]): Op
   }
 }
 
-function unwrapAll(
-  space: Uint8Array,
-  entries: readonly LootedEntry[],
-  entry: LootedEntry,
-  seed: Uint8Array,
-): Uint8Array[] {
+function unwrapAll(space: Uint8Array, entry: LootedEntry, seed: Uint8Array): Uint8Array[] {
   const { control, wraps, header, index } = entry
   const secrets: (Uint8Array | undefined)[] = []
   const epoch =
@@ -123,7 +117,6 @@ function unwrapAll(
     const { device, from, sealed } = control
     secrets.push(...(attempt(() => openGrant({ space, device, from, seed, sealed })) ?? []))
   }
-  if (entries.length === 0) return []
   return secrets.filter(secret => secret !== undefined)
 }
 

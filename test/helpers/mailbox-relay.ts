@@ -21,7 +21,7 @@ export class MailboxRelay implements Transport {
   readonly name: string
   readonly signingKey: SigningKey = nobleSigningKey(new Uint8Array(32).fill(200))
   /** By address in hex, every version that was put, in order. */
-  readonly versions = new Map<string, Stored[]>()
+  readonly versions: Map<string, Stored[]> = new Map()
   readonly requests: MailboxRequest[] = []
   answer: ((request: MailboxRequest, serve: () => RelayMessage) => readonly RelayMessage[] | undefined) | undefined
   #live: ConnectionEvents | undefined

@@ -16,7 +16,7 @@ import {
 import { applyControl, isEpochFree } from '../../src/verify/control-rules.ts'
 import { type ControlState, type DeviceRecord, latestEpoch } from '../../src/verify/control-state.ts'
 import type { EntryAt } from '../../src/verify/refusal.ts'
-import { nextRecipients, recipientsOf } from '../../src/verify/wraps.ts'
+import { nextRecipients, recipientsOf, rotationBase } from '../../src/verify/wraps.ts'
 
 /** A control body without what the story fills in. */
 type Said = ControlBody extends infer Body ? (Body extends ControlBody ? Omit<Body, 'time'> : never) : never
@@ -84,7 +84,7 @@ export class Story {
       relay: { name: 'relay.test', key: new Uint8Array(32), url: 'wss://relay.test' },
       device: keys('ann'),
       member: member('ann'),
-      epoch: { readCommit: bytesOf('read 0'), historyCommit: bytesOf('history 0') },
+      epoch: { readCommit: bytesOf('read 0') },
       wrap: WRAP,
       policy: POLICY,
       spaceName: sealed('Field notes'),
@@ -155,8 +155,8 @@ export class Story {
     const epoch = this.epoch + 1
     return this.say(device, {
       type: 'rotate',
-      base: this.control.head,
-      epoch: start ?? { readCommit: bytesOf(`read ${epoch}`), historyCommit: bytesOf(`history ${epoch}`) },
+      base: rotationBase(this.control),
+      epoch: start ?? { readCommit: bytesOf(`read ${epoch}`) },
       delivery: { ...delivery(epoch - 1), wrapsCount: nextRecipients(this.control).length },
     })
   }

@@ -44,7 +44,7 @@ export async function join(
   limits: SyncLimits,
   replicate: NonNullable<ReplicaOptions['replicate']> = 'all',
 ): Promise<Guest> {
-  const timeout = world.patience(5000)
+  const timeout = world.patience(20_000)
   const store = memoryStore()
   const link = await inviter.invite({ timeout })
   const replica = await openGuest(world, name, store, limits, replicate)

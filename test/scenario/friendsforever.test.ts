@@ -14,6 +14,7 @@ import type { Space } from '../../src/space.ts'
 import type { SpaceDocument } from '../../src/space-document.ts'
 import { initializeAutomerge } from '../helpers/automerge.ts'
 import { describeShared } from '../helpers/shared.ts'
+import { settleKeys } from '../helpers/world.ts'
 
 /** Delays below this are there to gather changes: they end when the test says so, in milliseconds. */
 const SHORT_DELAY = 1000
@@ -159,7 +160,9 @@ async function meet(devices: readonly [Device, Device], script: Script): Promise
   await annSpace.sync()
   const bobSpace = await bob.replica.joinSpace(await annSpace.invite())
   const bobNote = await bobSpace.openDocument<Note>(annNote.id)
-  for (const space of [annSpace, bobSpace]) await space.sync()
+  await annSpace.sync()
+  await settleKeys(annSpace)
+  await bobSpace.sync()
   const person = (who: Who, space: Space, note: SpaceDocument<Note>): Person => {
     const [part, others] = [script.parts[who], script.parts[otherThan(who)]]
     const stops = [...new Set([...others.map(typing => typing.seen), part.length])].sort((a, b) => a - b)

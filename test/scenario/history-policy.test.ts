@@ -39,7 +39,7 @@ async function withLate(
 }
 
 describe.each(['instant', 'approved'] as const)('a member by an %s invite that reads from its admission on', kind => {
-  it('sees all names and titles, works in new documents, and has the others listed as locked', async () => {
+  it('sees all names and titles, works in new documents, and has the others listed as locked (R-LOCKED-1)', async () => {
     const { ann, late, old } = await withLate(kind)
     expect(late.space.name).toBe('Field notes')
     expect(late.space.members().map(({ name }) => name)).toEqual(['Ann', 'Late'])

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { encodeCbor } from '../../src/codec.ts'
 import { decodeInviteLink, encodeInviteLink } from '../../src/crdt/invite-link.ts'
 import { spaceKey } from '../../src/crdt/rows.ts'
-import { decodeSecrets, encodeSecrets } from '../../src/crdt/secrets.ts'
+import { decodeSecrets, encodeSecrets, type SpaceSecrets } from '../../src/crdt/secrets.ts'
 import type { ReplicaStore, StoreBatch } from '../../src/crdt/store.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { signSync } from '../../src/crypto/sign.ts'
@@ -25,14 +25,15 @@ import { type Note, openWorld, type World } from '../helpers/world.ts'
 const HURRY = 0.1
 const WAIT = { timeout: 5000 }
 
-/** Replaces the epoch secrets of a space in a store that is closed. */
-async function swapSecret(store: ReplicaStore, space: SpaceId): Promise<void> {
+/** Replaces the epoch secrets of a space in a store that is closed. @returns those that were there */
+async function swapSecret(store: ReplicaStore, space: SpaceId): Promise<SpaceSecrets['epochs']> {
   await store.open()
   const key = spaceKey(space, 'secrets')
   const secrets = decodeSecrets((await store.get(key)) as Uint8Array)
   const epochs = new Map([...secrets.epochs].map(([epoch, known]) => [epoch, { ...known, secret: bytesOf('another') }]))
   await store.commit({ puts: [[key, encodeSecrets({ ...secrets, epochs })]], deletes: [] })
   await store.close()
+  return secrets.epochs
 }
 
 async function founded(world: World) {
@@ -56,14 +57,30 @@ describe('the secret of an epoch', () => {
     const { id } = await ann.createSpace({ name: 'founded offline', timeout: world.patience(5000) })
     await met.close()
     await ann.close()
-    await swapSecret(store, id)
+    const secret = await swapSecret(store, id)
 
     const again = await world.open('Ann', store)
     const space = await again.openSpace(id)
+    const note = await space.createDocument<Note>({ title: 'under which key', body: '' })
+    // The relay withholds the entry that holds the true one, sealed to this device.
+    world.tamper = message => (message.type === 'body-part' ? [] : [message])
     world.up()
+    await expect.poll(() => world.count('get-body'), WAIT).toBeGreaterThan(0)
+    expect(await world.logSize(id)).toBe(1)
+    world.tamper = message => (message.type === 'body-part' ? [{ ...message, bytes: bytesOf('noise') }] : [message])
+    world.cut()
     await expect.poll(() => space.problems.map(({ code }) => code), WAIT).toContain('ERR_KEY')
-    expect(space.status.confirmed.size).toBe(0)
+    await expect.poll(() => space.status.confirmed.size, WAIT).toBe(1)
+    await expect(space.sync({ timeout: world.patience(300) })).rejects.toMatchObject({ code: 'ERR_TIMEOUT' })
+    expect(note.receipt.state).toBe('pending')
+    expect(await world.logSize(id)).toBe(1)
+    // Once it serves that, what waited goes out, under the secret that the log commits to.
+    world.tamper = undefined
+    await space.sync({ timeout: world.patience(5000) })
+    expect(space.problems).toEqual([])
+    expect(space.name).toBe('founded offline')
     await again.close()
+    expect(await swapSecret(store, id)).toEqual(secret)
   })
 })
 

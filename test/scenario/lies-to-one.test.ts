@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { LIES } from 'sealog-relay/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { equalBytes } from '../../src/bytes.ts'
 import { judgeEvidence } from '../../src/verify/judge.ts'
 import {
   bodies,
@@ -117,7 +118,11 @@ describe('a long body, which travels in parts', () => {
     expect(isFrozen(bob.space)).toBe(false)
     relay.honest()
     await settleAll(opened)
-    await expect.poll(() => bob.notes[0]?.doc(), { interval: 5, timeout: 5000 }).toMatchObject({ blob: long })
+    const isHere = (): boolean => {
+      const doc = bob.notes[0]?.doc() as (Note & { blob?: Uint8Array }) | undefined
+      return doc?.blob !== undefined && equalBytes(doc.blob, long)
+    }
+    await expect.poll(isHere, { interval: 5, timeout: 5000 }).toBe(true)
     expect(bob.space.problems).toEqual([])
   })
 })

@@ -1,5 +1,5 @@
 import * as Automerge from '@automerge/automerge/slim'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   admitted,
   allSynced,
@@ -14,6 +14,8 @@ import {
   timely,
 } from '../helpers/people.ts'
 import { type Note, openWorld, type World } from '../helpers/world.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 const HURRY = 0.02
 
@@ -48,7 +50,7 @@ describe('somebody who was removed', () => {
     for (const { space } of [ann, carl]) expect(space.problems).toEqual([])
   })
 
-  it('while it was offline learns it when it comes back, also after a restart, and sends nothing', async () => {
+  it('while it was offline learns it when it comes back, also after a restart, and sends nothing (R-REMOVED-3)', async () => {
     world = await openWorld({ hurry: HURRY })
     const ann = await founded(world)
     const bob = await admitted(world, ann.space, 'Bob')
@@ -94,6 +96,40 @@ describe('somebody who was removed', () => {
     await stays.space.sync(timely(world))
     expect(stays.space.members()).toHaveLength(1)
     expect(stays.space.problems).toEqual([])
+  })
+})
+
+describe('an admin that never stops', () => {
+  it('inviting, revoking and rotating stops neither its removal nor what others write', async () => {
+    world = await openWorld({ hurry: HURRY })
+    const ann = await founded(world)
+    const bob = await admitted(world, ann.space, 'Bob', { role: 'admin' })
+    const carl = await admitted(world, ann.space, 'Carl')
+    await allSynced(world, ann, bob, carl)
+    let rounds = 0
+    const spamming = (async () => {
+      for (;;) {
+        await bob.space.revokeInvite(await bob.space.invite(timely(world)), timely(world))
+        await bob.space.rotateKeys(timely(world)).catch(error => {
+          if (error.code !== 'ERR_RATE_LIMITED') throw error
+        })
+        rounds++
+      }
+    })()
+    const ended = expect(spamming).rejects.toMatchObject({ code: 'ERR_REMOVED' })
+    await eventually(() => rounds).toBeGreaterThan(1)
+    const carlNote = await noteOf(carl, ann.note)
+    retitle(carlNote, 'in between')
+    await carl.space.sync(timely(world))
+    await ann.space.removeMember(idOf(ann.space, 'Bob'), timely(world))
+    await ended
+    await allSynced(world, ann, carl)
+    expect(ann.note.doc().title).toBe('in between')
+    expect(ann.space.members().map(({ name }) => name)).toEqual(['Ann', 'Carl'])
+    expect(ann.space.invites()).toEqual([])
+    retitle(ann.note, 'in peace')
+    await allSynced(world, ann, carl)
+    expect(carlNote.doc().title).toBe('in peace')
   })
 })
 

@@ -31,7 +31,7 @@ const DAY = 24 * 60 * 60 * 1000
 let world: World
 afterEach(() => world.close())
 
-describe('maxHeadAge', () => {
+describe('maxHeadAge (R-FRESH-2)', () => {
   it('a relay whose word is too old gets nothing, until it has a later one', async () => {
     const start = Date.now()
     let ticks = false
@@ -110,7 +110,7 @@ describe('a removal that the relay hides from one author', () => {
     expect(ann.space.exportEvidence()).toBeInstanceOf(Uint8Array)
   })
 
-  it('and that it merely keeps back must come out before the author goes on', async () => {
+  it('and that it merely keeps back must come out before the author goes on (R-FRESH-3)', async () => {
     world = await openWorld({ hurry: HURRY })
     const ann = await founded(world)
     const bob = await admitted(world, ann.space, 'Bob')

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { StoreBatch } from '../../src/crdt/store.ts'
 import type { memoryStore } from '../../src/crdt/store-memory.ts'
 import { SealogError } from '../../src/errors.ts'
-import type { Transport } from '../../src/relay/transport.ts'
+import { countingNetwork } from '../helpers/breaking-network.ts'
 import {
   admitted,
   allSynced,
@@ -53,7 +53,7 @@ describe('a new epoch', () => {
     }
   })
 
-  it('starts by itself after so many entries, or days, as the policy wants', async () => {
+  it('starts by itself after so many entries, or days, as the policy wants (R-ROTATE-6)', async () => {
     world = await openWorld({ hurry: HURRY })
     const ann = await founded(world)
     await ann.space.setPolicy({ rotateEvery: { entries: 20, days: 30 } }, timely(world))
@@ -258,55 +258,4 @@ function mortal(inner: ReturnType<typeof memoryStore>, last: number): { store: R
     alive()
   }
   return { store }
-}
-
-/** Breaks all connections once, after so many frames in either direction. */
-function countingNetwork(): {
-  readonly network: (inner: Transport) => Transport
-  breakAfter(frames: number): void
-  hasBroken(): boolean
-} {
-  let left = Number.POSITIVE_INFINITY
-  let broken = false
-  const open = new Set<() => void>()
-  const passes = (): boolean => {
-    if (--left > 0 || broken) return true
-    broken = true
-    for (const close of [...open]) close()
-    return false
-  }
-  return {
-    breakAfter: frames => {
-      left = frames
-      broken = false
-    },
-    hasBroken: () => broken,
-    network: inner => ({
-      connect: (url, events) => {
-        const connection = inner.connect(url, {
-          ...events,
-          onOpen: () => events.onOpen(),
-          onClose: cause => {
-            open.delete(close)
-            events.onClose(cause)
-          },
-          onFrame: frame => {
-            if (passes()) events.onFrame(frame)
-          },
-        })
-        const close = (): void => {
-          open.delete(close)
-          connection.close()
-          events.onClose(undefined)
-        }
-        open.add(close)
-        return {
-          ...connection,
-          send: frame => {
-            if (passes()) connection.send(frame)
-          },
-        }
-      },
-    }),
-  }
 }

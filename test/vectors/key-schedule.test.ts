@@ -5,11 +5,12 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { describe, expect, it } from 'vitest'
 import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
 import { inviteKeys, inviteNameKey } from '../../src/crdt/invite-link.ts'
+import { namesSecretOf } from '../../src/crypto/commitments.ts'
 import {
   assertCommits,
+  assertNamesCommits,
   assertReadCommits,
   deriveEpoch,
-  namesSecretOf,
   openLink,
   sealLink,
 } from '../../src/crypto/epoch.ts'
@@ -56,13 +57,13 @@ const FRESH = bytesOf('fresh randomness')
 const random = (): Uint8Array => FRESH
 
 describe('an epoch (R-EPOCH-2)', () => {
-  it('gives read secret, history secret, names secret and two commitments', () => {
+  it('gives read secret, history secret, names secret and one commitment', () => {
     const keys = deriveEpoch(SECRET)
     expect(keys.readSecret).toEqual(READ)
     expect(keys.historySecret).toEqual(HISTORY)
-    expect(namesSecretOf(READ)).toEqual(hkdf(READ, 'sealog/v1/names', 32))
-    expect(keys.readCommit).toEqual(hash('sealog/v1/read-commit', READ))
-    expect(keys.historyCommit).toEqual(hash('sealog/v1/history-commit', HISTORY))
+    const names = hkdf(READ, 'sealog/v1/names', 32)
+    expect(namesSecretOf(READ)).toEqual(names)
+    expect(keys.readCommit).toEqual(hash('sealog/v1/read-commit', names))
   })
 
   it('has one secret: another one is refused', async () => {
@@ -70,11 +71,10 @@ describe('an epoch (R-EPOCH-2)', () => {
     const other = deriveEpoch(bytesOf('other'))
     expect(await verdictOf(() => assertCommits(SECRET, keys))).toBe('accepted')
     expect(await verdictOf(() => assertCommits(bytesOf('other'), keys))).toBe('ERR_KEY')
-    const { readCommit, historyCommit } = other
-    for (const change of [{ readCommit }, { historyCommit }]) {
-      expect(await verdictOf(() => assertCommits(SECRET, { ...keys, ...change }))).toBe('ERR_KEY')
-    }
+    expect(await verdictOf(() => assertCommits(SECRET, other))).toBe('ERR_KEY')
     expect(await verdictOf(() => assertReadCommits(other.readSecret, keys.readCommit))).toBe('ERR_KEY')
+    expect(await verdictOf(() => assertNamesCommits(namesSecretOf(READ), keys.readCommit))).toBe('accepted')
+    expect(await verdictOf(() => assertNamesCommits(namesSecretOf(BIRTH_READ), keys.readCommit))).toBe('ERR_KEY')
   })
 })
 

@@ -94,7 +94,7 @@ describe('a control body (R-CONTROL-1, R-INVITE-8)', () => {
       [relay.name, relay.key, relay.url],
       keys(GENESIS.device),
       owner,
-      [epoch.readCommit, epoch.historyCommit],
+      [epoch.readCommit],
       wrap,
       [1, 1024 * 1024, 1, 0, 0],
       GENESIS.spaceName,
@@ -122,8 +122,8 @@ describe('a control body (R-CONTROL-1, R-INVITE-8)', () => {
     const deliveryOf = ({ delivery }: typeof ROTATE | typeof REPAIR): Cbor => {
       return [delivery.wrapsRoot, 3, 0, delivery.link, delivery.namesLink]
     }
-    const { readCommit, historyCommit } = ROTATE.epoch
-    expect(fields(ROTATE)).toEqual([9, time, ROTATE.base, [readCommit, historyCommit], deliveryOf(ROTATE)])
+    const { readCommit } = ROTATE.epoch
+    expect(fields(ROTATE)).toEqual([9, time, ROTATE.base, [readCommit], deliveryOf(ROTATE)])
     expect(fields(REPAIR)).toEqual([10, time, 1, deliveryOf(REPAIR)])
     expect(fields(BODIES.policy)).toEqual([11, time, [1, 1024 * 1024, 1, 1000, 90], relay.url])
     expect(fields(APPROVE)).toEqual([12, time, 3, APPROVE.wrap, APPROVE.memberName, APPROVE.deviceName])
@@ -138,7 +138,6 @@ describe('a control body (R-CONTROL-1, R-INVITE-8)', () => {
     ['proof of possession', GENESIS, [3, 2]],
     ['member', GENESIS, [4]],
     ['read commitment', GENESIS, [5, 0]],
-    ['history commitment', GENESIS, [5, 1]],
     ['wrap', GENESIS, [6]],
     ['signing key of an invite', INVITE, [3, 0]],
     ['member of an invite', INVITE, [4]],
@@ -150,7 +149,6 @@ describe('a control body (R-CONTROL-1, R-INVITE-8)', () => {
     ['member whose role changes', BODIES['set-role'], [2]],
     ['base', ROTATE, [2]],
     ['read commitment of a later epoch', ROTATE, [3, 0]],
-    ['history commitment of a later epoch', ROTATE, [3, 1]],
     ['root of the wraps', ROTATE, [4, 0]],
     ['link', ROTATE, [4, 3]],
     ['link to the names', ROTATE, [4, 4]],

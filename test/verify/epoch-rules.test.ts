@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { readSecretOf } from '../../src/crypto/commitments.ts'
-import { deriveEpoch, namesSecretOf, openLink } from '../../src/crypto/epoch.ts'
+import { namesSecretOf, readSecretOf } from '../../src/crypto/commitments.ts'
+import { deriveEpoch, openLink } from '../../src/crypto/epoch.ts'
 import { openWrap } from '../../src/crypto/wrap.ts'
 import type { ControlBody } from '../../src/verify/control.ts'
 import { decodeControlBody } from '../../src/verify/control-codec.ts'
@@ -74,7 +74,6 @@ describe('a rotation', () => {
       each => added(each, writer),
       each => invited(each, owner),
       each => each.act(owner, each.bodies.removeMember(memberOf(each, reader))),
-      each => each.act(owner, each.bodies.rename('space', 'Another name')),
     ]
     for (const act of acts) {
       const other = log.fork()
@@ -82,8 +81,9 @@ describe('a rotation', () => {
       expect(await judged(other, admin, body)).toBe('ERR_STALE_EPOCH base')
     }
     expect(await judged(log, admin, { ...body, base: bytesOf('x') })).toBe('ERR_STALE_EPOCH base')
-    // Documents may go on in the meantime.
+    // Documents may go on in the meantime, and nobody holds it up by talking.
     goOn(log, owner, 3)
+    for (let i = 0; i < 3; i++) log.act(reader, log.bodies.rename({ member: memberOf(log, reader) }, `Name ${i}`))
     expect(await judged(log, admin, body)).toBe('accepted')
   })
 
@@ -332,7 +332,7 @@ describe('a grant', () => {
 
   it('goes back further than the device could read, to one that cannot read everything (R-GRANT-3)', async () => {
     const { log, owner, writer, late } = locked()
-    for (const from of [1, 2, 9]) {
+    for (const from of [2, 9]) {
       const body = { ...log.bodies.grant(late.number, 0), from }
       expect(await judged(log, owner, body)).toBe('ERR_INVALID_ENTRY member')
     }
@@ -341,6 +341,7 @@ describe('a grant', () => {
     expect(await judged(log, owner, log.bodies.grant(guest.number, 0))).toBe('ERR_INVALID_ENTRY member')
     log.act(owner, log.bodies.grant(late.number, 0))
     expect(deviceOf(log, late).readsFrom).toBe(0)
+    expect(await judged(log, owner, log.bodies.grant(late.number, 0))).toBe('accepted')
     // From now on repairs of those epochs are for it, too.
     expect(recipientsOf(log.controlState, 0).map(({ number }) => number)).toContain(late.number)
   })

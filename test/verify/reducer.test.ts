@@ -3,7 +3,7 @@ import { concat } from '../../src/bytes.ts'
 import { ZERO_32 } from '../../src/crypto/hash.ts'
 import { publicKeyOf, verifySync } from '../../src/crypto/sign.ts'
 import { CONTROL_DOCUMENT, documentIdOf, idBytes } from '../../src/ids.ts'
-import { MAX_CONTROL_BODY_LENGTH, type Role } from '../../src/verify/control.ts'
+import { type InviteBody, MAX_CONTROL_BODY_LENGTH, type Role } from '../../src/verify/control.ts'
 import { encodeControlBody } from '../../src/verify/control-codec.ts'
 import { actorOf } from '../../src/verify/entry.ts'
 import { applyHeader, MAX_OPEN_ACTORS } from '../../src/verify/reducer.ts'
@@ -390,8 +390,8 @@ describe('invites', () => {
   )
 
   it('give admins and owners all history, and never reuse a member (R-INVITE-2)', async () => {
-    const inviting = (change: object): BuiltEntry => {
-      return log.control(log.owner, { ...log.inviteBody(testDevice('guest', 3)), ...change })
+    const inviting = (change: Partial<InviteBody>): BuiltEntry => {
+      return log.control(log.owner, log.bodies.invite(testDevice('guest', 3), change))
     }
     expect(await judge(inviting({ history: 'from-join' }))).toBe('accepted')
     expect(await judge(inviting({ history: 'from-join', role: 'admin' }))).toBe('ERR_INVALID_ENTRY invite')

@@ -176,6 +176,22 @@ describe('a removal', () => {
     expect(await judge(log, log.changes(late, { epoch: 1 }))).toBe('ERR_STALE_EPOCH epoch')
   })
 
+  it('taints names and admissions, too: nothing is sealed under what the removed one knows (R-EPOCH-8)', async () => {
+    const { log, owner, writer } = crew()
+    const asking = joined(log, invited(log, owner, { kind: 'approved' }))
+    log.act(owner, log.bodies.removeMember(memberOf(log, writer)))
+    const guest = testDevice('guest', log.nextNumber)
+    const sealing = (): readonly ControlBody[] => [
+      log.bodies.invite(guest),
+      log.bodies.approve(asking.number),
+      log.bodies.addDevice(owner, guest),
+      log.bodies.rename('space', 'New'),
+    ]
+    for (const body of sealing()) expect(await judged(log, owner, body)).toBe('ERR_STALE_EPOCH tainted')
+    log.act(owner, log.bodies.rotate())
+    for (const body of sealing()) expect(await judged(log, owner, body)).toBe('accepted')
+  })
+
   it('cannot be outrun by rotations and invites: it is valid whatever its author had seen (R-EPOCH-4)', async () => {
     const { log, owner, admin } = crew()
     const removals = [

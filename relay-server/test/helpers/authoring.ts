@@ -95,7 +95,7 @@ export function authorGenesis(random: Random, device: TestDevice, relay: RelayNa
       relay: { name: relay.name, key: relay.key, url: 'ws://relay.test' },
       device: deviceKeys(device, ZERO_32, member),
       member,
-      epoch: { readCommit: random(32), historyCommit: random(32) },
+      epoch: { readCommit: random(32) },
       wrap: random(WRAP_LENGTH),
       policy: { contentRules: 1, maxBodyLength: 16 * 1024 * 1024, attestations: 1, rotateEntries: 0, rotateDays: 0 },
       spaceName: random(40),
@@ -215,7 +215,7 @@ export function pushEntryOf({ header, signature, body }: Authored): PushEntry {
   return { header, signature, body }
 }
 
-export function deviceKeys(device: TestDevice, space: Uint8Array, member: MemberId): DeviceKeys {
+function deviceKeys(device: TestDevice, space: Uint8Array, member: MemberId): DeviceKeys {
   const { seed, signing, kem } = device
   device.member = member
   return { signing, kem, possession: signSync(seed, possessionInput(space, member, signing, kem)) }

@@ -9,6 +9,7 @@ import {
   type Recipient,
   type Reject,
   recipientsOf,
+  rotationBase,
   sha256,
   WRAP_LENGTH,
   wrapLeaf,
@@ -53,8 +54,8 @@ export function rotation(world: World, replica: TestReplica, device: TestDevice 
     {
       type: 'rotate',
       time: world.environment.now(),
-      base: replica.control.head,
-      epoch: { readCommit: random(32), historyCommit: random(32) },
+      base: rotationBase(replica.control),
+      epoch: { readCommit: random(32) },
       delivery: deliveryOf(world, recipients, wraps, replica.epoch),
     },
     device,
