@@ -125,7 +125,7 @@ export interface PolicyChange {
   readonly attestations?: number
   /** Of an entry, in bytes; at most 64 MiB. */
   readonly maxBodyLength?: number
-  /** Where the same relay is from now on. */
+  /** Where the same relay is to be found, for the record (`history`): replicas keep the address that they have. */
   readonly relayUrl?: string
 }
 

@@ -7,6 +7,7 @@ import type { DocumentCore } from './crdt/document-core.ts'
 import { DocumentSet } from './crdt/document-set.ts'
 import { Freshness } from './crdt/freshness.ts'
 import type { HistoryEvent } from './crdt/history-events.ts'
+import { type LockedDocuments, loadLocked } from './crdt/locked-row.ts'
 import { addDeviceBody, deviceKeysOf, joinBody, type Writing } from './crdt/membership.ts'
 import { openName } from './crdt/names.ts'
 import { addStopped, clearStopped, type Problem, Problems } from './crdt/problems.ts'
@@ -827,6 +828,7 @@ interface LoadedSpace extends StoredView {
   readonly freshness: Freshness
   readonly evidence: Uint8Array | undefined
   readonly audits: readonly DueAudit[]
+  readonly locked: LockedDocuments
 }
 
 async function loadSpace({ id, store }: SpaceOptions): Promise<LoadedSpace> {
@@ -840,6 +842,7 @@ async function loadSpace({ id, store }: SpaceOptions): Promise<LoadedSpace> {
     ...stored,
     secrets: decodeSecrets(secrets),
     vouched: trust === undefined ? undefined : decodeTrustRow(trust),
+    locked: await loadLocked(store, id),
     freshness: new Freshness(await store.get(spaceKey(id, 'confirmed'))),
     evidence: await store.get(spaceKey(id, 'evidence')),
     audits: await loadAudits(store, id),

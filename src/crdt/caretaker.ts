@@ -12,7 +12,7 @@ import {
   type OpenInvite,
 } from '../verify/control-state.ts'
 import type { LogView, VerifiedEntry } from '../verify/log.ts'
-import { recipientsOf } from '../verify/wraps.ts'
+import { nextRecipients, recipientsOf } from '../verify/wraps.ts'
 import { type Delivering, isTrueDelivery, joinWraps, makeDelivery } from './delivery.ts'
 import { type DueAudit, deliveryAt, dueAudits, recipientsIn } from './delivery-audits.ts'
 import type { KeyKeeper } from './key-keeper.ts'
@@ -128,7 +128,8 @@ export class Caretaker {
     if (canRotate(control, device, keeper.keys, view().range.size)) {
       problems.clear('rotation')
       // A relay that serves each member the keys of its own epochs only must not make them outdo each other for ever.
-      const patience = PATIENCE[need] * (need === 'broken' ? 2 ** Math.min(this.#replaced, MOST_DOUBLINGS) : 1)
+      const doubled = need === 'broken' ? 2 ** Math.min(this.#replaced, MOST_DOUBLINGS) : 1
+      const patience = PATIENCE[need] * doubled * crowd(control)
       return this.#soon('rotate', patience, () => {
         if (need === 'broken') this.#replaced++
         return this.#rotate()
@@ -392,6 +393,11 @@ export class Caretaker {
     this.#timers.get(name)?.()
     this.#timers.delete(name)
   }
+}
+
+/** The more devices there are, the more of them may try at once, and the more each attempt costs them. */
+function crowd(control: ControlState): number {
+  return Math.max(1, Math.min(nextRecipients(control).length, 256) / 8)
 }
 
 /** The newest epoch before this one that a link may lead to. */

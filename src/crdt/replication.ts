@@ -13,6 +13,7 @@ import { DocumentFetches, isReadable } from './document-fetches.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
 import { historyRows } from './history-rows.ts'
+import { type LockedDocuments, lockedRow } from './locked-row.ts'
 import type { Problems } from './problems.ts'
 import { recentKeys } from './recent-rows.ts'
 import { spaceKey } from './rows.ts'
@@ -36,6 +37,8 @@ export interface ReplicationOptions {
   /** As stored: undefined where the replica has every document. */
   readonly held: ReadonlySet<DocumentId> | undefined
   readonly vouched: Vouched | undefined
+  /** Documents that were found to be locked before. */
+  readonly locked: LockedDocuments
   readonly view: () => LogView
   readonly note: () => Uint8Array | undefined
   readonly keys: () => SpaceKeys
@@ -92,6 +95,7 @@ export class Replication {
     this.#held = held === undefined ? undefined : new Set(held)
     if (isNew && replicate === 'opened') this.#held = new Set([CONTROL_DOCUMENT, DIRECTORY_DOCUMENT])
     if (isNew && isJoining) this.#held = new Set([CONTROL_DOCUMENT])
+    for (const [document, birthEpoch] of options.locked) this.#locked.set(document, birthEpoch)
     this.#vouched = options.vouched
     this.#storedProgress = options.vouched?.audited.range.size ?? 0
     this.#fetches = new DocumentFetches({
@@ -100,6 +104,7 @@ export class Replication {
       onLacking: document => this.refetch(document),
       onLocked: (document, birthEpoch) => {
         this.#locked.set(document, birthEpoch)
+        this.#keepLocked()
         options.onUpdate()
       },
       onFree: () => this.resume(),
@@ -143,7 +148,14 @@ export class Replication {
     for (const [document, birthEpoch] of this.#locked) {
       if (isReadable(this.#options.keys(), document, birthEpoch)) this.#locked.delete(document)
     }
+    this.#keepLocked()
     this.fetchMissing()
+  }
+
+  /** Offline, too, a document that is locked is to be shown as that. Where it cannot be stored, the log shows it again. */
+  #keepLocked(): void {
+    const { commit, view } = this.#options
+    if (!this.#closed) commit({ puts: [lockedRow(view().space, this.#locked)], deletes: [] }).catch(() => {})
   }
 
   isKnown(document: DocumentId): boolean {

@@ -31,6 +31,7 @@ import type { ReplicaStore } from './store.ts'
  *     space/<id>/history/<n>             every control entry, see history-rows.ts
  *     space/<id>/recent/<n>              the last entries, verbatim, for a relay that lost them
  *     space/<id>/control/<name>          the control state, see control-state.ts
+ *     space/<id>/locked                  documents that this member may not read, see locked-row.ts
  *     space/<id>/audit/<n>               deliveries of keys to be audited, see delivery-audits.ts
  *     space/<id>/secrets                 keys, see secrets.ts
  *     space/<id>/outbox                  a control entry on its way, see secrets.ts
@@ -53,7 +54,16 @@ export function spacePrefix(space: SpaceId): Uint8Array {
   return toUtf8(`space/${space}/`)
 }
 
-export type SpaceRow = 'view' | 'control' | 'skeleton' | 'trust' | 'confirmed' | 'evidence' | 'secrets' | 'outbox'
+export type SpaceRow =
+  | 'view'
+  | 'control'
+  | 'skeleton'
+  | 'trust'
+  | 'confirmed'
+  | 'evidence'
+  | 'secrets'
+  | 'outbox'
+  | 'locked'
 
 export function spaceKey(space: SpaceId, row: SpaceRow): Uint8Array {
   return toUtf8(`space/${space}/${row}`)

@@ -40,6 +40,7 @@ import type { SpaceKeys } from './epoch-secrets.ts'
 import { confirmationRow, type Freshness } from './freshness.ts'
 import { type Compared, compareHead } from './heads.ts'
 import { KeyKeeper } from './key-keeper.ts'
+import type { LockedDocuments } from './locked-row.ts'
 import { MissingBodies } from './missing-bodies.ts'
 import { Outbound } from './outbound.ts'
 import { hasPending, type PreparedControl } from './outbox.ts'
@@ -82,6 +83,7 @@ export interface SpaceSyncOptions {
   readonly note: Uint8Array | undefined
   readonly held: ReadonlySet<DocumentId> | undefined
   readonly vouched: Vouched | undefined
+  readonly locked: LockedDocuments
   readonly freshness: Freshness
   /** By which the relay convicted itself, where it did. */
   readonly evidence: Uint8Array | undefined
@@ -202,6 +204,7 @@ export class SpaceSync {
       limits: options.limits.skip,
       held: options.held,
       vouched: options.vouched,
+      locked: options.locked,
       view: () => this.#view,
       note: () => this.#note,
       keys: () => this.keys,
@@ -610,6 +613,7 @@ export class SpaceSync {
     } else if (this.#openedAs !== this.#device()) this.#channel.open()
     await documents.tidy().catch(error => onStore(asSealogError(error, 'ERR_STORE', 'the store failed')))
     this.#outbound.clearProblems({ view: this.#view }, this.isSettled)
+    this.#tellReader()
     onUpdate()
     this.#outbound.pump()
     if (!this.isCurrent) return
@@ -638,6 +642,16 @@ export class SpaceSync {
         if (isDue && this.#replication.isKnown(document)) this.#outbound.snapshot(document)
       }
     })
+  }
+
+  /** Who was made a reader keeps what was not sent: it goes out once it may write again. */
+  #tellReader(): void {
+    const { documents, problems, environment } = this.#options
+    const isReader = this.device !== undefined && !this.#isWriter()
+    const isHeldBack = isReader && [...documents.cores()].some(core => core.locals.length > 0)
+    const message = 'this member may only read now: changes that were not sent stay on this device'
+    if (isHeldBack) problems.add('read-only', { code: 'ERR_READ_ONLY', message, since: environment.now() })
+    else problems.clear('read-only')
   }
 
   #isWriter(): boolean {

@@ -38,6 +38,19 @@ async function withLate(
   return { ann, late, old }
 }
 
+it('what is locked is shown as that after a restart without a connection, too (R-LOCKED-1)', async () => {
+  const { late, old } = await withLate()
+  world.down()
+  const again = await reopened(world, late)
+  expect(
+    again.space
+      .documents()
+      .map(({ name, locked }) => `${name} ${locked}`)
+      .sort(),
+  ).toEqual(['Day 1 true', 'Plan true'])
+  await expect(again.space.openDocument(old.id)).rejects.toMatchObject({ code: 'ERR_LOCKED' })
+})
+
 describe.each(['instant', 'approved'] as const)('a member by an %s invite that reads from its admission on', kind => {
   it('sees all names and titles, works in new documents, and has the others listed as locked (R-LOCKED-1)', async () => {
     const { ann, late, old } = await withLate(kind)
