@@ -9,6 +9,7 @@ import {
   nextRecipients,
   proveWrap,
   type Recipient,
+  rotationBase,
   sha256,
   spaceIdOf,
   wrapLeaf,
@@ -43,7 +44,7 @@ export async function benchDelivery(devices: number, crew: SyntheticCrew): Promi
   const rotated = crew.apply({
     type: 'rotate',
     time: control.epochs[0]?.time ?? 0,
-    base: control.head,
+    base: rotationBase(control),
     epoch: epochStartOf(secret),
     delivery,
   })

@@ -103,8 +103,10 @@ describe('an entry that is refused', () => {
     rita.space.on('problem', ({ problem }) => problems.push(problem.code))
     await rita.space.revokeInvite(link, timely(world))
     expect(problems.filter(code => code !== 'ERR_STALE_EPOCH')).toEqual([])
-    await rita.space.rename('me', 'Rita R.', timely(world))
+    // Names wait for the next epoch, which others have to start (R-EPOCH-8).
+    const renaming = rita.space.rename('me', 'Rita R.', timely(world))
     ann.space.resume()
+    await renaming
     await allSynced(world, ann, rita)
     expect(codesOf(rita.space)).toEqual([])
   })

@@ -31,6 +31,8 @@ export interface Puppet {
   readonly author: Author
   seq: number
   prev: Uint8Array
+  /** Of its latest entry. */
+  tag: Uint8Array | undefined
 }
 
 interface Identity {
@@ -124,7 +126,7 @@ export class ScriptedMember {
     const { space, signer } = this.#identity
     const incarnation = new Uint8Array(randomBytes(8))
     const author = new Author(ownActor(space, document, signer.publicKey, incarnation))
-    return { document, incarnation, author, seq: 0, prev: new Uint8Array(32) }
+    return { document, incarnation, author, seq: 0, prev: new Uint8Array(32), tag: undefined }
   }
 
   /**
@@ -151,7 +153,8 @@ export class ScriptedMember {
       seenRoot: rootOf(this.#range),
       epoch,
       kind,
-      tag: changeTag(tag, committed),
+      // An entry that adds no change repeats the tag of its chain, in whatever epoch that was made.
+      tag: (kind === 'snapshot' ? puppet.tag : undefined) ?? changeTag(tag, committed),
     }
     const sealed =
       body ??
@@ -167,6 +170,7 @@ export class ScriptedMember {
     await pushed
     puppet.seq++
     puppet.prev = hash
+    puppet.tag = draft.tag
   }
 
   close(): void {

@@ -137,7 +137,7 @@ describe('one more device of a member', () => {
     await expect(tablet.space.createDocument({})).rejects.toMatchObject({ code: 'ERR_READ_ONLY' })
     const second = await deviceOf(late, 'second')
     await eventually(() => second.space.documents().find(({ id }) => id === since.id)?.locked).toBe(false)
-    expect((await noteOf(second, since)).doc().title).toBe('since')
+    await eventually(async () => (await noteOf(second, since)).doc().title).toBe('since')
     await expect(second.space.openDocument(ann.note.id)).rejects.toMatchObject({ code: 'ERR_LOCKED' })
   })
 })

@@ -6,7 +6,7 @@ import { encodeChangesPayload } from '../../src/crdt/payload.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import type { ActorId } from '../../src/ids.ts'
 import { type Forgery, sendAsMember } from '../helpers/hostile-member.ts'
-import { type Note, openPair, openWorld, settle } from '../helpers/world.ts'
+import { type Note, openPair, openWorld, settle, settleKeys } from '../helpers/world.ts'
 
 function honest(actor: ActorId): { chunks: Uint8Array; hash: Uint8Array } {
   const doc = Automerge.change(emptyDoc(actor), { time: 0 }, d => {
@@ -122,6 +122,9 @@ describe('a hostile member neither crashes nor splits the others (R-CONTENT-1, R
       const { ann, bob, annSpace, bobSpace, annNote } = await openPair(world, { bob: bobStore })
       const carl = await world.open('Carl')
       const carlSpace = await carl.joinSpace(await annSpace.invite({ timeout: world.patience(5000) }))
+      await annSpace.sync({ timeout: world.patience(5000) })
+      await settleKeys(annSpace, { timeout: world.patience(5000) })
+      await carlSpace.sync({ timeout: world.patience(5000) })
       const carlNote = await carlSpace.openDocument<Note>(annNote.id)
       await bobSpace.sync({ timeout: world.patience(5000) })
       await bob.close()

@@ -101,7 +101,7 @@ describe('a join that is interrupted', () => {
     expect(members).toBeGreaterThan(5)
     await ann.close()
     await bob.close()
-  }, 60_000)
+  }, 120_000)
 
   it('by its signal can be waited for again', async () => {
     const world = await openWorld()
@@ -139,8 +139,8 @@ describe('an invite', () => {
     const carl = await world.open('Carl')
     for (const url of ['', 'javascript:alert(1)', 'https://relay.test', 'ws://', `ws://${'x'.repeat(600)}`]) {
       const bad = forged(link, fields => {
-        const [name, key] = fields[1] as Cbor[]
-        fields[1] = [name as Cbor, key as Cbor, url]
+        const [name, key] = fields[2] as Cbor[]
+        fields[2] = [name as Cbor, key as Cbor, url]
       })
       await expect(carl.joinSpace(bad, { timeout: 1000 })).rejects.toMatchObject({ code: 'ERR_INVITE' })
     }
@@ -171,8 +171,8 @@ describe('an invite', () => {
     const other = await openPair(elsewhere)
     const move = (link: string, url: string): string =>
       forged(link, fields => {
-        const [name, key] = fields[1] as Cbor[]
-        fields[1] = [name as Cbor, key as Cbor, url]
+        const [name, key] = fields[2] as Cbor[]
+        fields[2] = [name as Cbor, key as Cbor, url]
       })
     const wrong = await other.annSpace.invite({ timeout: 5000 })
     const right = await annSpace.invite({ timeout: 5000 })
@@ -199,7 +199,7 @@ describe('an invite', () => {
     await expect(carl.joinSpace(link, { timeout: 2000 })).rejects.toMatchObject({ code: 'ERR_INVITE' })
     // A person who sets the clock back, or changes the link, finds that the relay knows the time.
     const later = forged(link, fields => {
-      fields[6] = Date.now() + 1e6
+      fields[9] = Date.now() + 1e6
     })
     await expect(carl.joinSpace(later, { timeout: 5000 })).rejects.toMatchObject({ code: 'ERR_INVITE' })
     expect(await carl.spaces()).toEqual([])

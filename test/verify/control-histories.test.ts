@@ -183,8 +183,9 @@ describe('whatever members do, by their rights or beyond them', () => {
       }),
       { numRuns: 25 },
     )
-    // The script is worth something only if both sides of the rules were met.
-    for (const count of Object.values(counts)) expect(count).toBeGreaterThan(0)
+    // The script is worth something only if both sides of the rules were met; which of the rest is up to the seed.
+    expect(counts.taken).toBeGreaterThan(0)
+    expect(counts.refused).toBeGreaterThan(0)
   }, 60_000)
 })
 

@@ -81,6 +81,7 @@ describe('a name', () => {
     const asker = joined(log, invited(log, owner, { kind: 'approved' }))
     const member = memberOf(log, writer)
     log.act(owner, log.bodies.removeMember(member))
+    log.act(owner, log.bodies.rotate())
     const { rename } = log.bodies
     const things = [
       { member },

@@ -32,6 +32,7 @@ describe('an invite', () => {
     const asker = joined(log, guest)
     const gone = memberOf(log, writer)
     log.act(owner, log.bodies.removeMember(gone))
+    log.act(owner, log.bodies.rotate())
     for (const member of [gone, memberOf(log, guest), memberOf(log, asker), memberOf(log, owner)]) {
       expect(await judged(log, owner, log.bodies.invite(stranger(log), { member }))).toBe('ERR_INVALID_ENTRY invite')
     }

@@ -142,6 +142,7 @@ describe('a removal', () => {
       expect(deviceOf(log, guest).removed).toEqual(deviceOf(log, admin).removed)
       expect(await judged(log, guest, join)).toBe(GONE)
     }
+    log.act(owner, log.bodies.rotate())
     expect(await judged(log, owner, log.bodies.approve(asker.number))).toBe('ERR_INVALID_ENTRY invite')
   })
 
