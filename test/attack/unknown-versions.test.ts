@@ -7,7 +7,7 @@ import { entryHash } from '../../src/verify/entry.ts'
 import type { Batch, BatchEntry } from '../../src/verify/log.ts'
 import { sendAsMember } from '../helpers/hostile-member.ts'
 import { accept, bytesOf, DOCUMENT, LogBuilder, verdictOf } from '../helpers/log-builder.ts'
-import { type Note, openPair, openWorld, settle, type World } from '../helpers/world.ts'
+import { type Note, openPair, openWorld, settle, settleKeys, type World } from '../helpers/world.ts'
 
 const write = (note: { change(fn: (doc: Note) => void): void }, text: string): void =>
   note.change(doc => Automerge.splice(doc, ['body'], 0, 0, text))
@@ -128,6 +128,9 @@ describe('a hostile member does not stop the others with content of a version th
       const carl = await world.open('Carl')
       const carlSpace = await carl.joinSpace(await annSpace.invite({ timeout: world.patience(5000) }))
       const carlNote = await carlSpace.openDocument<Note>(annNote.id)
+      await settle(annSpace)
+      await settleKeys(annSpace, { timeout: world.patience(5000) })
+      await settle(annSpace, bobSpace, carlSpace)
       await bob.close()
       await sendAsMember(world, bobStore, bobSpace.id, annNote.id, () => ({ payload, tagged: new Uint8Array(32) }))
       write(annNote, 'Ann ')

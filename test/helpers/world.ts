@@ -168,6 +168,6 @@ export async function settleKeys(space: Space, options: WaitOptions = {}): Promi
 
 /** Brings several spaces to the same state. */
 export async function settle(...spaces: readonly Space[]): Promise<void> {
-  for (const space of spaces) await space.sync({ timeout: 10_000 })
-  for (const space of spaces) await space.sync({ timeout: 10_000 })
+  for (const space of spaces) await space.sync({ timeout: 300_000 })
+  for (const space of spaces) await space.sync({ timeout: 300_000 })
 }

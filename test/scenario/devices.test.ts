@@ -20,7 +20,7 @@ import {
   retitle,
   timely,
 } from '../helpers/people.ts'
-import { type Note, openWorld, type World } from '../helpers/world.ts'
+import { type Note, openWorld, settleKeys, type World } from '../helpers/world.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 
@@ -148,6 +148,8 @@ describe('a device that a member adds by itself', () => {
     const ann = await founded(world)
     const eve = await admitted(world, ann.space, 'Eve')
     await allSynced(world, ann, eve)
+    await settleKeys(ann.space, timely(world))
+    await allSynced(world, ann, eve)
     const { id } = ann.space
     await eve.replica.close()
     const digits = ann.space.fingerprint()?.digits
@@ -177,6 +179,9 @@ describe('a device that a member adds by itself', () => {
     world = await openWorld({ hurry: HURRY })
     const ann = await founded(world)
     const late = await admitted(world, ann.space, 'Late', { history: 'from-join' })
+    await allSynced(world, ann, late)
+    // The epoch that the join made due is to be over before anybody writes by hand.
+    await settleKeys(ann.space, timely(world))
     await allSynced(world, ann, late)
     const { id } = ann.space
     await late.replica.close()

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { buildImport } from '../../src/crdt/import-payload.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { sendAsMember } from '../helpers/hostile-member.ts'
-import { type Note, openPair, openWorld, settle } from '../helpers/world.ts'
+import { type Note, openPair, openWorld, settle, settleKeys } from '../helpers/world.ts'
 
 describe('a hostile member begins a document with an import in the name of its author (R-IMPORT-4, R-IMPORT-5)', () => {
   for (const replicate of ['all', 'opened'] as const) {
@@ -13,6 +13,8 @@ describe('a hostile member begins a document with an import in the name of its a
       const { ann, bob, annSpace, bobSpace } = await openPair(world, stores)
       const carl = await world.open('Carl')
       const carlSpace = await carl.joinSpace(await annSpace.invite({ timeout: world.patience(5000) }))
+      await settle(annSpace, bobSpace, carlSpace)
+      await settleKeys(annSpace, { timeout: world.patience(5000) })
       await settle(annSpace, bobSpace, carlSpace)
       await bob.close()
 
