@@ -3,7 +3,7 @@ import type { Environment } from '../environment.ts'
 import { SealogError } from '../errors.ts'
 import type { MemberId } from '../ids.ts'
 import { encodeControlBody } from '../verify/control-codec.ts'
-import { type ControlState, currentMember, isMemberDevice, latestEpoch } from '../verify/control-state.ts'
+import { type ControlState, isKeeper, isMemberDevice, latestEpoch } from '../verify/control-state.ts'
 import { mayRotate } from '../verify/epoch-rules.ts'
 import { nextRecipients, rotationBase } from '../verify/wraps.ts'
 import { epochStartOf, joinWraps, makeDelivery } from './delivery.ts'
@@ -51,9 +51,8 @@ export function mayStartEpoch(control: ControlState, member: MemberId, index: nu
 
 /** @throws SealogError ERR_UNAUTHORIZED for a member that may start no epoch, whenever it is */
 export function assertKeeper(control: ControlState, member: MemberId): void {
-  const record = currentMember(control, member)
-  const isKeeper = record !== undefined && record.history === 'all' && record.role !== 'reader'
-  if (!isKeeper) throw new SealogError('ERR_UNAUTHORIZED', 'only who writes and reads everything starts an epoch')
+  if (isKeeper(control.members.get(member))) return
+  throw new SealogError('ERR_UNAUTHORIZED', 'only who writes and reads everything starts an epoch')
 }
 
 /** The newest epoch that is sound as far as this replica knows: links go there, past any that is not. */

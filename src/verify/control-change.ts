@@ -6,6 +6,7 @@ import {
   type ControlState,
   currentMember,
   type DeviceRecord,
+  isKeeper,
   isMemberDevice,
   latestEpoch,
   type MemberRecord,
@@ -56,8 +57,8 @@ export function authorAtLeast(act: Act, role: Role): MemberRecord {
 
 /** Who may read everything, and write: can bring an epoch about. */
 export function keeperOf(act: Act): MemberRecord {
-  const member = authorAtLeast(act, 'writer')
-  if (member.history !== 'all') throw refusal(act.entry, 'role', 'ERR_UNAUTHORIZED')
+  const member = authorOf(act)
+  if (!isKeeper(member)) throw refusal(act.entry, 'role', 'ERR_UNAUTHORIZED')
   return member
 }
 

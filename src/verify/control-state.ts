@@ -158,6 +158,11 @@ export function currentMember(control: ControlState, member: MemberId): MemberRe
   return record?.removed === undefined ? record : undefined
 }
 
+/** Who may read everything, and write: can start an epoch, and repair one (protocol.md R-ROTATE-1). */
+export function isKeeper(member: MemberRecord | undefined): member is MemberRecord {
+  return member !== undefined && member.removed === undefined && member.history === 'all' && member.role !== 'reader'
+}
+
 /** A device that may speak as its member; neither removed nor provisional nor pending. */
 export function isMemberDevice(device: DeviceRecord | undefined): device is DeviceRecord {
   return device !== undefined && device.standing === 'member' && device.removed === undefined

@@ -11,13 +11,7 @@ import {
   memberAt,
   replaced,
 } from './control-change.ts'
-import {
-  type ControlState,
-  currentMember,
-  type DeliveryRecord,
-  type EpochRecord,
-  latestEpoch,
-} from './control-state.ts'
+import { type ControlState, type DeliveryRecord, type EpochRecord, isKeeper, latestEpoch } from './control-state.ts'
 import { refusal, refuseIf } from './refusal.ts'
 import { nextRecipients, recipientsOf, rotationBase } from './wraps.ts'
 
@@ -64,9 +58,7 @@ function isRotationFree(control: ControlState, member: MemberId, index: number):
 
 /** The same, with the role and the history that it takes: what a client asks before it tries. */
 export function mayRotate(control: ControlState, member: MemberId, index: number): boolean {
-  const record = currentMember(control, member)
-  const isKeeper = record !== undefined && record.history === 'all' && record.role !== 'reader'
-  return isKeeper && isRotationFree(control, member, index)
+  return isKeeper(control.members.get(member)) && isRotationFree(control, member, index)
 }
 
 /** Replaces wraps and links; once a member and epoch, so that two who disagree come to an end (R-REPAIR-1 to 3). */
