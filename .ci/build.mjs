@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { PROJECT, run } from './lib.mjs'
 
 const TSC = join(PROJECT, 'node_modules/typescript/bin/tsc')
-const TOOLS = ['bench', 'examples', 'e2e']
+const TOOLS = ['bench', 'examples', 'e2e', 'test/crash']
 
 function hasTypeScript(folder) {
   const path = join(PROJECT, folder)

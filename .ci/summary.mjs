@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { RESULTS } from './lib.mjs'
 import { describeCounts, readResults } from './results.mjs'
 
-const RUNNERS = ['vitest', 'e2e', 'docs', 'demo']
+const RUNNERS = ['vitest', 'e2e', 'crash', 'docs', 'demo']
 
 const succeeded = process.argv[2] === '0'
 // After a failed step, runners that did not start are no failures of their own; otherwise each must have left counts.

@@ -15,6 +15,12 @@ const RUNNERS = [
     args: [VITEST, 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${json}`],
   },
   { name: 'e2e', command: 'npm', args: ['run', '--silent', 'test:e2e'], needs: 'e2e/run.mjs' },
+  {
+    name: 'crash',
+    command: process.execPath,
+    args: [join(PROJECT, 'build/test/crash/ci.js'), join(RESULTS, 'crash.json')],
+    needs: 'test/crash/ci.ts',
+  },
 ]
 
 rmSync(RESULTS, { recursive: true, force: true })

@@ -7,11 +7,14 @@ import { benchKeys } from './keys.ts'
 import { type BenchOptions, type Figure, MissingInput, ratioOf } from './measure.ts'
 import { benchOpen } from './open.ts'
 import { benchProofs } from './proofs.ts'
+import { benchRelay, RELAY_PARTS } from './relay.ts'
 
 interface Bench {
   readonly what: string
   /** Works on the recorded paper, so that `--edits` says how much of it. */
   readonly hasEdits: boolean
+  /** Names for `--only`, where it is in parts. */
+  readonly parts?: readonly string[]
   run(options: BenchOptions): Promise<readonly Figure[]>
 }
 
@@ -37,6 +40,12 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     hasEdits: false,
     run: benchKeys,
   },
+  relay: {
+    what: `the relay under load, against bare inserts on the same store; in parts: ${RELAY_PARTS.join(', ')}`,
+    hasEdits: false,
+    parts: RELAY_PARTS,
+    run: benchRelay,
+  },
 }
 
 const MEASURED = new Intl.NumberFormat('en', { maximumSignificantDigits: 4 })
@@ -45,7 +54,7 @@ const WIDTH = 58
 
 function usage(): string {
   const lines = Object.entries(BENCHES).map(([name, { what }]) => `  ${name.padEnd(13)} ${what}`)
-  return `npm run bench -- NAME [--json] [--edits N]\n\n${lines.join('\n')}\n`
+  return `npm run bench -- NAME [--json] [--edits N] [--only PART]\n\n${lines.join('\n')}\n`
 }
 
 function amount(value: number, unit: Figure['unit']): string {
@@ -53,16 +62,24 @@ function amount(value: number, unit: Figure['unit']): string {
 }
 
 function describe(figure: Figure): string {
-  const { value, unit, floor, atMost, ratioAtMost } = figure
+  const { value, unit, floor, atMost, ratioAtMost, ratioAtLeast } = figure
   const ratio = ratioOf(figure)
   const measuredValue = `${amount(value, unit)} ${unit}`.padStart(15)
   const against =
     ratio === undefined ? '' : `${MEASURED.format(ratio)} ×${floor === undefined ? '' : ` ${amount(floor, unit)}`}`
+  if (ratioAtLeast !== undefined) {
+    const isMet = ratio !== undefined && ratio >= ratioAtLeast
+    return line(figure.case, measuredValue, against, `${isMet ? '✓' : '✗'} at least ${MEASURED.format(ratioAtLeast)} ×`)
+  }
   const [measured, limit] = ratioAtMost === undefined ? [value, atMost] : [ratio ?? Number.NaN, ratioAtMost]
   const unitOfLimit = ratioAtMost === undefined ? ` ${unit}` : ' ×'
   const verdict =
     limit === undefined ? '' : `${measured <= limit ? '✓' : '✗'} at most ${MEASURED.format(limit)}${unitOfLimit}`
-  return `  ${figure.case.padEnd(WIDTH)} ${measuredValue}   ${against.padEnd(18)} ${verdict}`.trimEnd()
+  return line(figure.case, measuredValue, against, verdict)
+}
+
+function line(name: string, value: string, against: string, verdict: string): string {
+  return `  ${name.padEnd(WIDTH)} ${value}   ${against.padEnd(18)} ${verdict}`.trimEnd()
 }
 
 function asLine(bench: string, figure: Figure): string {
@@ -91,7 +108,7 @@ function machine(): string {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'boolean' }, edits: { type: 'string' } },
+    options: { json: { type: 'boolean' }, edits: { type: 'string' }, only: { type: 'string' } },
   })
   const [name = '', ...rest] = positionals
   const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined
@@ -100,10 +117,14 @@ async function main(): Promise<void> {
   if (edits !== undefined && !(Number.isSafeInteger(edits) && edits > 0))
     throw new TypeError('--edits: expected a number')
   if (edits !== undefined && !bench.hasEdits) throw new TypeError(`--edits: ${name} works on none`)
+  const { only } = values
+  if (only !== undefined && !bench.parts?.includes(only)) {
+    throw new TypeError(`--only: expected ${bench.parts?.join(', ') ?? `nothing, as ${name} has no parts`}`)
+  }
   // With --json, the lines of the figures are all there is on stdout.
   const say = (line: string): void => (values.json ? console.error(`· ${line}`) : console.log(`· ${line}`))
   say(machine())
-  const figures = await bench.run({ edits, say })
+  const figures = await bench.run({ edits, only, say })
   say(machine())
   if (values.json) for (const figure of figures) console.log(asLine(name, figure))
   else console.log(`\n${figures.map(describe).join('\n')}`)

@@ -5,20 +5,24 @@ const STRETCHES = 5
 export interface Figure {
   readonly case: string
   readonly value: number
-  readonly unit: 'ms' | 'µs' | 'bytes' | 'edits' | 'entries' | 'messages'
+  readonly unit: 'ms' | 'µs' | 'bytes' | 'edits' | 'entries' | 'messages' | 'entries/s' | 'messages/s'
   /** What the value is to be held against, in the same unit and from the same run. */
   readonly floor?: number
   /** The value as a multiple of the floor, where that was measured pair by pair; by default of these two. */
   readonly ratio?: number
   /** The budget of DESIGN §11, where it has one: for the value, */
   readonly atMost?: number
-  /** or for the ratio. */
+  /** or for the ratio, */
   readonly ratioAtMost?: number
+  /** where more is better. */
+  readonly ratioAtLeast?: number
 }
 
 export interface BenchOptions {
   /** Edits of the recorded history to work on, at most. */
   readonly edits: number | undefined
+  /** The one part of a benchmark in parts that is wanted. */
+  readonly only: string | undefined
   /** Says what is going on. */
   readonly say: (line: string) => void
 }

@@ -38,13 +38,13 @@ export function bytesOf(label: string): Uint8Array {
   return sha256(toUtf8(label))
 }
 
-interface Signer {
+export interface Signer {
   readonly publicKey: Uint8Array
   sign(message: Uint8Array): Uint8Array
 }
 
 /** Ed25519 of the platform: a log of many entries is signed in a moment. */
-function newSigner(): Signer {
+export function newSigner(): Signer {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
   const encoded: { x?: string } = (publicKey as KeyObject).export({ format: 'jwk' })
   return {
@@ -54,7 +54,7 @@ function newSigner(): Signer {
 }
 
 /** All ML-KEM coefficients zero, and the base point of X25519: a valid key, whose secret nobody needs here. */
-function anyKemKey(): Uint8Array {
+export function anyKemKey(): Uint8Array {
   const key = new Uint8Array(KEM_PUBLIC_KEY_LENGTH)
   key[KEM_PUBLIC_KEY_LENGTH - 32] = 9
   return key

@@ -29,7 +29,8 @@ export type ErrorCode =
   | 'ERR_REMOVED' // the device was removed from the space, as the log up to there shows
   | 'ERR_UNKNOWN_MAILBOX' // no such mailbox at the relay, or not of whoever asks
   | 'ERR_STALE_MAILBOX' // the mailbox was written in the meantime: read it, then write again
-  | 'ERR_RATE_LIMITED'
+  | 'ERR_RATE_LIMITED' // too much at once; `details.retryAfter` says after how many milliseconds to try again
+  | 'ERR_QUOTA' // the relay has no more room for this; waiting does not help by itself
   | 'ERR_RELAY_STORAGE' // the relay cannot store: nothing was accepted
   | 'ERR_RELAY_INTERNAL'
   | 'ERR_RELAY_BEHIND' // the relay has fewer entries than it once signed: members can give them back

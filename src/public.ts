@@ -21,6 +21,7 @@ export type { ConnectionState } from './relay/client.ts'
 export type { InvitePreview, RelayAddress, Replica, ReplicaOptions } from './replica.ts'
 export type { RecoveryState } from './replica-devices.ts'
 export type { ListedDocument, Space, SpaceEvents } from './space.ts'
+export type { AuditAccess, AuditOptions } from './space-audit.ts'
 export type { ChangeEvent, ChangeSource, DocumentEvents, Receipt, SpaceDocument } from './space-document.ts'
 export type { EntryAddress, HistoryOptions, Reader } from './space-history.ts'
 export type {

@@ -1,3 +1,4 @@
+import { assertAdmission } from './admission-token.ts'
 import { decodeInviteLink, type Invite, inviteKeys, inviteNameKey, isRelayAddress } from './crdt/invite-link.ts'
 import { DEFAULT_POLICY, genesisBody, newDevice } from './crdt/membership.ts'
 import type { Replicate } from './crdt/replication.ts'
@@ -38,7 +39,15 @@ import { type Anchor, emptyView, type LogView, type PinnedRelay, sameRelay } fro
 import { assertWaitOptions, type WaitOptions, withLimits } from './waiting.ts'
 
 /** A relay by its address; with name and key where they are known beforehand, so that first contact needs no trust. */
-export type RelayAddress = string | { readonly url: string; readonly name?: string; readonly key?: Uint8Array }
+export type RelayAddress =
+  | string
+  | {
+      readonly url: string
+      readonly name?: string
+      readonly key?: Uint8Array
+      /** What a relay that does not let everybody create spaces is shown; 1 to 256 bytes. */
+      readonly token?: string
+    }
 
 export interface ReplicaOptions {
   /** Where everything is kept; opened and closed by the replica. */
@@ -233,11 +242,17 @@ export class Replica {
   /**
    * A new space with this person as its owner; offline too, once the relay was met. At the very first contact it
    * waits for the relay, whose key becomes part of the space.
+   * @param options.admission what the relay is shown, if it does not let everybody create spaces; 1 to 256 bytes.
+   * Default: the `token` of the relay's address. Where it is refused, `Space.sync` says so, and `Space.setAdmission`
+   * takes another one: nothing is lost
    * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_STORE…; TypeError
    */
-  async createSpace(options: { readonly name?: string } & WaitOptions = {}): Promise<Space> {
-    const { name = '' } = options
+  async createSpace(
+    options: { readonly name?: string; readonly admission?: string } & WaitOptions = {},
+  ): Promise<Space> {
+    const { name = '', admission: token = tokenOf(this.#options.relay) } = options
     assertName(name, 'name')
+    if (token !== undefined) assertAdmission(token, 'admission')
     assertWaitOptions(options)
     this.#assertOpen()
     const { environment } = this.#platform
@@ -270,7 +285,7 @@ export class Replica {
       epochs: new Map([[0, { kind: 'all', secret: epochSecret }]]),
       memberName: names.member,
       deviceName: names.device,
-      admission: { type: 'genesis', entry },
+      admission: { type: 'genesis', entry, token },
     }
     await this.#keep(emptyView(space, relay, []), secrets)
     return this.openSpace(space)
@@ -627,6 +642,10 @@ function urlOf(relay: RelayAddress): string {
   return typeof relay === 'string' ? relay : relay.url
 }
 
+function tokenOf(relay: RelayAddress): string | undefined {
+  return typeof relay === 'string' ? undefined : relay.token
+}
+
 function identityOf(relay: RelayAddress): PinnedRelay | undefined {
   if (typeof relay === 'string' || relay.key === undefined || relay.name === undefined) return undefined
   return { name: relay.name, key: relay.key }
@@ -650,6 +669,7 @@ function assertOptions(options: ReplicaOptions): void {
     if (relay.key !== undefined && !(relay.key instanceof Uint8Array && relay.key.length === 32)) {
       throw new TypeError('relay.key: expected 32 bytes')
     }
+    if (relay.token !== undefined) assertAdmission(relay.token, 'relay.token')
   }
   if (profile?.name !== undefined) assertName(profile.name, 'profile.name')
   if (profile?.device !== undefined) assertName(profile.device, 'profile.device')

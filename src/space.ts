@@ -1,3 +1,4 @@
+import { assertAdmission } from './admission-token.ts'
 import { equalBytes } from './bytes.ts'
 import type { KnownWriters } from './crdt/attribution.ts'
 import { type DueAudit, loadAudits } from './crdt/delivery-audits.ts'
@@ -28,6 +29,7 @@ import { Emitter, type ListenOptions, type Unsubscribe } from './events.ts'
 import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId, idBytes, parseDocumentId, type SpaceId } from './ids.ts'
 import { OpenDocuments } from './open-documents.ts'
 import type { RelayClient } from './relay/client.ts'
+import { type AuditAccess, type AuditOptions, auditAccess } from './space-audit.ts'
 import type { Receipt, SpaceDocument } from './space-document.ts'
 import {
   type EntryAddress,
@@ -402,7 +404,8 @@ export class Space {
    * Resolves when everything local is proven, and everything the relay had at that moment is applied. Offline it
    * waits.
    * @throws SealogError ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED; ERR_FROZEN where the relay contradicted itself;
-   * ERR_REMOVED where this device was removed from the space; ERR_UPGRADE where a later version is needed to go on
+   * ERR_REMOVED where this device was removed from the space; ERR_UPGRADE where a later version is needed to go on;
+   * ERR_UNAUTHORIZED or ERR_QUOTA where the relay does not take in a space that was created here: see `setAdmission`
    */
   sync(options: WaitOptions = {}): Promise<void> {
     return this.#wait(options, async signal => {
@@ -424,6 +427,18 @@ export class Space {
         if (signal?.aborted) return
       }
     })
+  }
+
+  /**
+   * What the relay is shown from now on, where it refused to take in this space, which was created here: the same as
+   * `admission` of `createSpace`. Everything that was written meanwhile is kept, and goes out once it is admitted.
+   * Without effect where the relay has the space. @param token of 1 to 256 bytes
+   * @throws SealogError ERR_CLOSED, ERR_STORE…; TypeError
+   */
+  async setAdmission(token: string): Promise<void> {
+    assertAdmission(token, 'token')
+    this.#assertOpen()
+    await this.#sync.setAdmission(token)
   }
 
   // -- What others were shown -------------------------------------------------------------------------------------
@@ -474,6 +489,17 @@ export class Space {
     await this.compareHead(other.note, options)
     const own = fingerprintOf(this.#sync.view)
     return own !== undefined && equalBytes(own, other.hash)
+  }
+
+  /**
+   * Lets somebody who is no member audit the log by standard tools, as static files over HTTP (C2SP tlog-tiles). Made
+   * without the relay, offline too; good until it expires, or this device leaves the space. Whoever has it can read who
+   * writes when, to which document and how much, as the relay can: never content, names or titles.
+   * @throws SealogError ERR_REMOVED, ERR_UNAUTHORIZED where this device is not admitted yet, ERR_CLOSED; TypeError
+   */
+  async auditAccess(options: AuditOptions = {}): Promise<AuditAccess> {
+    this.#assertOpen()
+    return auditAccess(this.#sync, this.#options.environment, options)
   }
 
   /** By which anybody can see that the relay contradicted itself (`sealog verify`); undefined where it did not. */
@@ -785,10 +811,11 @@ export class Space {
     if (this.isClosed) throw new SealogError('ERR_CLOSED', 'the space was closed')
   }
 
-  /** @throws SealogError where no wait for the relay would end */
+  /** @throws SealogError where no wait for the relay would end, as far as this replica can tell */
   #assertGoingOn(): void {
-    const { ended } = this.#sync
-    if (ended !== undefined) throw ended
+    const { ended, turnedAway } = this.#sync
+    const reason = ended ?? turnedAway
+    if (reason !== undefined) throw reason
   }
 
   #assertWritable(): void {

@@ -28,7 +28,16 @@ export function appendOf(base: SpaceView, judged: Judged): Append {
     state: changedRows(base, judged),
     wraps: judged.accepted.flatMap(({ index, wraps }) => wraps.map(wrap => ({ index, ...wrap }))),
     dropped: supersededSnapshots(base, judged),
+    isRestored: false,
   }
+}
+
+/** How many bytes an append brings: of headers, signatures, bodies and wraps. */
+export function bytesOf({ entries, wraps }: Append): number {
+  let bytes = 0
+  for (const { header, signature, body } of entries) bytes += header.length + signature.length + (body?.length ?? 0)
+  for (const { wrap } of wraps) bytes += wrap.length
+  return bytes
 }
 
 function storedEntries(accepted: readonly AcceptedEntry[]): readonly StoredEntry[] {

@@ -1,4 +1,4 @@
-import { encodeMessage, type SpaceId } from 'sealog/protocol'
+import { concat, encodeCbor, encodeMessage, type SpaceId } from 'sealog/protocol'
 import type { LogStore, StoredEntry } from './log-store.ts'
 import type { SignedHead } from './signed-head.ts'
 import { makePart, type SyncPart } from './sync-part.ts'
@@ -28,16 +28,19 @@ export async function makeBroadcast(
     parts.push(part)
     next = part.end
   }
-  const encode = ({ batch }: SyncPart, ref: number): Uint8Array => encodeMessage({ type: 'sync', ref, space, batch })
   let shared: readonly Uint8Array[] | undefined
   const frames = (): readonly Uint8Array[] => {
-    shared ??= parts.map(part => encode(part, 0))
+    shared ??= parts.map(({ batch }) => encodeMessage({ type: 'sync', ref: 0, space, batch }))
     return shared
   }
   const framesWithRef = (ref: number): readonly Uint8Array[] => {
-    const [first, ...rest] = parts
-    if (first === undefined) return []
-    return rest.length === 0 ? [encode(first, ref)] : [encode(first, ref), ...frames().slice(1)]
+    const [first, ...rest] = frames()
+    return first === undefined ? [] : [withRef(first, ref), ...rest]
   }
   return { from, to, frames, framesWithRef }
+}
+
+/** Array and type of a message take one byte each, and so does reference 0: what is behind it is the same for all. */
+function withRef(frame: Uint8Array, ref: number): Uint8Array {
+  return concat(frame.subarray(0, 2), encodeCbor(ref), frame.subarray(3))
 }

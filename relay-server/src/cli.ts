@@ -1,98 +1,96 @@
-import { argv, exit, stderr, stdout } from 'node:process'
-import { parseArgs } from 'node:util'
-import type { LogRecord } from './context.ts'
-import { type RelayServer, startRelay } from './server.ts'
+import { readFileSync } from 'node:fs'
+import { argv, env, exit, stderr, stdout } from 'node:process'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Command } from './command.ts'
+import { runCommand } from './command-run.ts'
+import { type Serving, serve } from './command-serve.ts'
+import { COMMAND_HELP, commandNamed } from './commands.ts'
+import { type Config, readConfig } from './config.ts'
+import { commandUsage, printedConfig, usageOf } from './config-shown.ts'
 
-const USAGE = `usage: sealog-relay --data DIR --port N --name relay.example [--host H] [--quiet]
-
-  --data DIR   folder with database and key; created if it does not exist
-  --port N     where to listen; 0 for any free port
-  --name NAME  the name in every checkpoint; settled by the first start
-  --host H     address to listen on (default 127.0.0.1)
-  --quiet      no log on stderr
-  --help       this text
-`
-
-interface Arguments {
-  readonly data: string
-  readonly port: number
-  readonly name: string
-  readonly host: string
-  readonly quiet: boolean
-}
-
-/** @throws TypeError with a line for the user */
-function readArguments(args: readonly string[]): Arguments | 'help' {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      data: { type: 'string' },
-      port: { type: 'string' },
-      name: { type: 'string' },
-      host: { type: 'string', default: '127.0.0.1' },
-      quiet: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.help) return 'help'
-  const { data, port, name, host, quiet } = values
-  if (data === undefined || data === '') throw new TypeError('--data is missing')
-  if (port === undefined || !/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535) {
-    throw new TypeError('--port: expected a number from 0 to 65535')
-  }
-  if (name === undefined) throw new TypeError('--name is missing')
-  return { data, port: Number(port), name, host, quiet }
+const output = {
+  stdout: (text: string): void => void stdout.write(text),
+  stderr: (text: string): void => void stderr.write(text),
 }
 
 async function main(): Promise<void> {
   // Whoever read the log or the first line may be gone: no reason to stop.
   stdout.on('error', () => {})
   stderr.on('error', () => {})
-  let args: Arguments | 'help'
+  const given = argv.slice(2)
+  const name = given[0]?.startsWith('-') === false ? given[0] : undefined
+  let usage = usageOf(COMMAND_HELP)
   try {
-    args = readArguments(argv.slice(2))
+    const command = name === undefined || name === 'serve' ? undefined : await commandNamed(name)
+    if (command !== undefined) usage = commandUsage(command)
+    const config = readConfig({
+      args: name === undefined ? given : given.slice(1),
+      env,
+      readFile: path => readFileSync(path, 'utf8'),
+      ownFlags: command?.flags ?? {},
+    })
+    if (config.wants === 'help') output.stdout(usage)
+    else if (config.wants === 'print') output.stdout(printedConfig(config))
+    else await run(config, command)
   } catch (error) {
-    endWithUsage(error)
+    output.stderr(`sealog-relay: ${messageOf(error)}\n`)
+    if (!(error instanceof TypeError)) exit(1)
+    output.stderr(`\n${usage}`)
+    exit(2)
   }
-  if (args === 'help') {
-    stdout.write(USAGE)
-    return
+}
+
+async function run(config: Config, command: Command | undefined): Promise<void> {
+  if (command !== undefined) exit(await runCommand(command, config, output))
+  const serving = await serve(config, output.stderr)
+  const { relay } = serving
+  endOnFault(serving)
+  // Before the line that tells others to go ahead: they may stop the relay at once.
+  stopOnSignal(serving)
+  output.stdout(`sealog-relay: ${relay.url} ${relay.name} ${relay.verifierKey}\n`)
+}
+
+/** In good order at the first signal, at once at the second. */
+function stopOnSignal({ relay, drain }: Serving): void {
+  let isStopping = false
+
+  async function stop(): Promise<never> {
+    if (isStopping) exit(1)
+    isStopping = true
+    try {
+      if (drain > 0) {
+        relay.drain()
+        await delay(drain)
+      }
+      await relay.close()
+      exit(0)
+    } catch (error) {
+      output.stderr(`sealog-relay: ${messageOf(error)}\n`)
+      exit(1)
+    }
   }
-  const { quiet, ...options } = args
-  let relay: RelayServer
-  try {
-    relay = await startRelay({ ...options, log: quiet ? () => {} : logLine })
-  } catch (error) {
-    if (error instanceof TypeError) endWithUsage(error)
-    stderr.write(`sealog-relay: ${messageOf(error)}\n`)
+
+  process.on('SIGTERM', () => void stop())
+  process.on('SIGINT', () => void stop())
+  // What the word of a terminal that is closed means to a service: to read its files again, where there are any.
+  process.on('SIGHUP', () => (relay.canReload ? relay.reload() : void stop()))
+}
+
+/**
+ * After a fault that nobody expected, nobody knows what this process holds. What is acknowledged is on the disk: the
+ * process ends, and whoever watches it starts another one, which looks at it anew.
+ */
+function endOnFault({ lines }: Serving): void {
+  const end = (error: unknown): void => {
+    lines({
+      level: 'error',
+      event: 'fatal',
+      reason: error instanceof Error ? (error.stack ?? error.message) : 'unknown',
+    })
     exit(1)
   }
-  // Before the line that tells others to go ahead: they may stop the relay at once.
-  stopOnSignal(relay)
-  stdout.write(`sealog-relay: ${relay.url} ${relay.name} ${relay.verifierKey}\n`)
-}
-
-function endWithUsage(error: unknown): never {
-  stderr.write(`sealog-relay: ${messageOf(error)}\n\n${USAGE}`)
-  exit(2)
-}
-
-function stopOnSignal(relay: RelayServer): void {
-  const stop = (): void => {
-    relay.close().then(
-      () => exit(0),
-      error => {
-        stderr.write(`sealog-relay: ${messageOf(error)}\n`)
-        exit(1)
-      },
-    )
-  }
-  process.once('SIGTERM', stop)
-  process.once('SIGINT', stop)
-}
-
-function logLine(record: LogRecord): void {
-  stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...record })}\n`)
+  process.on('uncaughtException', end)
+  process.on('unhandledRejection', end)
 }
 
 function messageOf(error: unknown): string {

@@ -12,7 +12,6 @@ import {
 import type { RelayContext } from './context.ts'
 import { type Attested, attestedIn, currentCosigners, encodeAttested, isVouched } from './cosigners.ts'
 import { ownLineOf, readShownNote } from './own-note.ts'
-import { relayBehind } from './reject.ts'
 import type { SkipTarget } from './skip-answer.ts'
 import type { SpaceSequencer } from './space-sequencer.ts'
 import { readRoot } from './tree-proofs.ts'
@@ -106,11 +105,11 @@ export class Cosignatures {
     this.#last.set(device, { time: now, size })
   }
 
-  async #assertOwnLog({ checkpoint }: Note): Promise<void> {
-    const size = this.#sequencer.head?.checkpoint.size ?? 0
-    if (checkpoint.size > size) {
-      await this.#sequencer.inLine(async () => this.#sequencer.fallBehind(checkpoint))
-      throw relayBehind(this.#sequencer.size)
+  async #assertOwnLog(note: Note): Promise<void> {
+    const { checkpoint } = note
+    if (checkpoint.size > (this.#sequencer.head?.checkpoint.size ?? 0)) {
+      await this.#sequencer.fallBehind(note)
+      this.#sequencer.assertLevel()
     }
     if (checkpoint.size === 0) throw new SealogError('ERR_UNEXPECTED', 'a note about nothing')
     const root = await readRoot(this.#context.store, this.#space, checkpoint.size)

@@ -1,4 +1,6 @@
+export type { HostPort } from './config-values.ts'
 export { DEFAULT_LIMITS, type Limits, type Log, type LogRecord } from './context.ts'
+export type { CreationPolicy } from './creation-policy.ts'
 export type { HttpHook } from './http-requests.ts'
 export type {
   Append,
@@ -11,5 +13,8 @@ export type {
   StoredSpace,
   StoredWrap,
 } from './log-store.ts'
+export { type PostgresLogStoreOptions, postgresLogStore } from './log-store-postgres.ts'
 export { type SqliteLogStoreOptions, sqliteLogStore } from './log-store-sqlite.ts'
-export { type RelayServer, type RelayServerOptions, startRelay } from './server.ts'
+export { type RelayServer, startRelay } from './server.ts'
+export type { RelayServerOptions } from './server-options.ts'
+export type { TlsFiles } from './tls.ts'

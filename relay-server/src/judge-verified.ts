@@ -1,4 +1,11 @@
-import { appendLeaf, rootOf, type SignatureVerifier, toHex } from 'sealog/protocol'
+import {
+  appendLeaf,
+  entrySigningInput,
+  rootOf,
+  type SignatureCheck,
+  type SignatureVerifier,
+  toHex,
+} from 'sealog/protocol'
 import {
   type AcceptedEntry,
   type Circumstances,
@@ -10,6 +17,9 @@ import {
   seenSizesOf,
 } from './judge.ts'
 import type { PushedEntry } from './pushed-entry.ts'
+
+/** Pushes of a group from which on signatures are verified ahead. */
+const MANY = 4
 
 /**
  * Judges pushes and verifies the signatures of all entries that passed, together. If one does not hold, what comes
@@ -28,15 +38,26 @@ export async function judgeVerified(
   const verdictOf = (entry: PushedEntry, signer: Uint8Array): boolean | undefined =>
     verdicts.get(entry)?.get(toHex(signer))
 
-  /** @returns whether every signature that was not known yet holds */
+  function remember(entry: PushedEntry, signer: Uint8Array, holds: boolean): void {
+    const known = verdicts.get(entry) ?? new Map<string, boolean>()
+    verdicts.set(entry, known.set(toHex(signer), holds))
+  }
+
+  const guesses = guessesOf(base, pushes)
+  let ahead: Promise<readonly boolean[]> | undefined = verifier.verifyAll(guesses.map(({ check }) => check))
+
+  /** @returns whether every signature of these entries holds */
   async function verify(entries: readonly AcceptedEntry[]): Promise<boolean> {
+    const guessed = (await ahead) ?? []
+    ahead = undefined
+    for (const [i, holds] of guessed.entries()) {
+      const guess = guesses[i] as Guess
+      remember(guess.entry, guess.check.publicKey, holds)
+    }
     const unknown = entries.filter(item => verdictOf(item.entry, item.signer) === undefined)
     const results = await verifyEach(unknown, verifier)
-    for (const [i, item] of unknown.entries()) {
-      const known = verdicts.get(item.entry) ?? new Map<string, boolean>()
-      verdicts.set(item.entry, known.set(toHex(item.signer), results[i] === true))
-    }
-    return results.every(holds => holds)
+    for (const [i, item] of unknown.entries()) remember(item.entry, item.signer, results[i] === true)
+    return entries.every(item => verdictOf(item.entry, item.signer) === true)
   }
 
   const seenSizes = seenSizesOf(pushes)
@@ -61,6 +82,29 @@ export async function judgeVerified(
     width *= 2
   }
   return { view, accepted, refused }
+}
+
+/** A signature that will have to be verified if the entry is what it looks like. */
+interface Guess {
+  readonly entry: PushedEntry
+  readonly check: SignatureCheck
+}
+
+/**
+ * Signatures to verify while the pushes are being judged, as other threads do that. Only of what stands first in each
+ * push, and only in a group of many: so nobody has more done for an entry that is refused than for one that lands, and
+ * a single push waits for nothing. Where an earlier entry decides otherwise whose key it is, the guess is not asked for.
+ */
+function guessesOf({ state }: SpaceView, pushes: readonly Push[]): readonly Guess[] {
+  if (state === undefined || pushes.length < MANY) return []
+  return pushes.flatMap(([entry]): Guess[] => {
+    // A control entry may bring signatures of its own, which its body says.
+    if (entry === undefined || 'fault' in entry || entry.header.kind === 'control') return []
+    const device = state.control.devices.get(entry.header.device)
+    if (device === undefined || device.removed !== undefined) return []
+    const message = entrySigningInput(entry.hash)
+    return [{ entry, check: { publicKey: device.signing, message, signature: entry.signature } }]
+  })
 }
 
 /** What a later push of the group may have seen of this one. */

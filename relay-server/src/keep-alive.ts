@@ -6,8 +6,14 @@ import type { WebSocket } from 'ws'
  * the next one, or at least have taken some of what was sent before the ping. A socket that the relay itself does not
  * read from at the moment is given another interval.
  * @param interval milliseconds
+ * @param onSilent called where it ends the socket
  */
-export function keepAlive(socket: WebSocket, environment: Environment, interval: number): void {
+export function keepAlive(
+  socket: WebSocket,
+  environment: Environment,
+  interval: number,
+  onSilent: () => void = () => {},
+): void {
   let isAlive = true
   let cancel = environment.schedule(interval, beat)
   let queued = 0
@@ -15,6 +21,7 @@ export function keepAlive(socket: WebSocket, environment: Environment, interval:
   function beat(): void {
     const isTaking = socket.bufferedAmount > 0 && socket.bufferedAmount !== queued
     if (!isAlive && !isTaking && !socket.isPaused) {
+      onSilent()
       socket.terminate()
       return
     }

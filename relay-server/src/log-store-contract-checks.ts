@@ -11,6 +11,11 @@ export interface LogStorePlace {
   store(onStatement?: (name: string) => void): LogStore
   /** Are logs still there for another store over this place? */
   readonly isPersistent: boolean
+  /**
+   * Copies the logs, as a backup does, and leaves out what was signed of them. Called while no store is open.
+   * @returns puts the copy in the place of the logs, likewise; absent where the store cannot be set back
+   */
+  backUpLogs?(): Promise<() => Promise<void>>
   /** Removes the place; called when the case is over and all its stores are closed. */
   remove?(): Promise<void>
 }

@@ -1,5 +1,5 @@
 import { type ActorId, type DocumentId, encodeRange, type SpaceId, toHex } from 'sealog/protocol'
-import type { Append, StateRows, StoredEntry, StoredHead, StoredSpace, StoredWrap } from './log-store.ts'
+import type { Append, KeptHead, StateRows, StoredEntry, StoredHead, StoredSpace, StoredWrap } from './log-store.ts'
 
 export const SPACE: SpaceId = 'a1'.repeat(32) as SpaceId
 export const OTHER_SPACE: SpaceId = 'b2'.repeat(32) as SpaceId
@@ -34,6 +34,7 @@ export function sampleAppend({ from, count, bodyLength = 40, seed = 0 }: Sample)
     },
     wraps: [],
     dropped: [],
+    isRestored: false,
   }
 }
 
@@ -87,8 +88,15 @@ export function withBody(append: Append, body: Uint8Array): Append {
   return { ...append, entries: append.entries.map(entry => ({ ...entry, bodyLength: body.length, body })) }
 }
 
-export function spaceAfter({ from, entries, frontier, state }: Append): StoredSpace {
-  return { size: from + entries.length, frontier, state, head: undefined }
+/** What is stored after a first append, or after one that follows others of so many bytes and replaces all their rows. */
+export function spaceAfter({ from, entries, frontier, state, wraps }: Append, bytesBefore = 0): StoredSpace {
+  const bytes = bytesBefore + lengthOf(entries) + wraps.reduce((sum, { wrap }) => sum + wrap.length, 0)
+  return { size: from + entries.length, frontier, state, bytes, floor: 0 }
+}
+
+/** As it is kept where no later one was signed. */
+export function kept(head: StoredHead): KeptHead {
+  return { ...head, latest: head.time }
 }
 
 export function head(size: number, time: number): StoredHead {

@@ -15,9 +15,19 @@ export interface FailingLogStoreOptions {
   readonly code?: ErrorCode
 }
 
-export type CountedOperation = Exclude<keyof LogStore, 'open' | 'close'>
+export type CountedOperation = Exclude<keyof LogStore, 'isShared' | 'open' | 'onGrown' | 'close'>
 
-const WRITES: readonly CountedOperation[] = ['append', 'putHead', 'putCosigned', 'putMailbox']
+const WRITES: readonly CountedOperation[] = [
+  'append',
+  'putFloor',
+  'putHead',
+  'raiseHead',
+  'acceptRollback',
+  'putCosigned',
+  'putMailbox',
+  'discard',
+  'removeSpace',
+]
 
 export interface FailingLogStore extends LogStore {
   /** How many of the counted operations were called so far, the failed one included. */
@@ -44,12 +54,21 @@ export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions
     get operations() {
       return operations
     },
+    isShared: inner.isShared,
     open: () => inner.open(),
     readIdentity: () => count('readIdentity', () => inner.readIdentity()),
     writeIdentity: identity => count('writeIdentity', () => inner.writeIdentity(identity)),
     readSpace: space => count('readSpace', () => inner.readSpace(space)),
+    readSize: space => count('readSize', () => inner.readSize(space)),
+    readSpaces: (after, limit) => count('readSpaces', () => inner.readSpaces(after, limit)),
     append: append => count('append', () => inner.append(append)),
+    putFloor: (space, size) => count('putFloor', () => inner.putFloor(space, size)),
+    readHead: space => count('readHead', () => inner.readHead(space)),
     putHead: (space, head) => count('putHead', () => inner.putHead(space, head)),
+    raiseHead: (space, head) => count('raiseHead', () => inner.raiseHead(space, head)),
+    acceptRollback: space => count('acceptRollback', () => inner.acceptRollback(space)),
+    announce: space => count('announce', () => inner.announce(space)),
+    onGrown: listener => inner.onGrown(listener),
     readChoice: (...args) => count('readChoice', () => inner.readChoice(...args)),
     putCosigned: (...args) => count('putCosigned', () => inner.putCosigned(...args)),
     readCosigned: space => count('readCosigned', () => inner.readCosigned(space)),
@@ -60,6 +79,11 @@ export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions
     readWraps: (...args) => count('readWraps', () => inner.readWraps(...args)),
     putMailbox: (...args) => count('putMailbox', () => inner.putMailbox(...args)),
     readMailbox: address => count('readMailbox', () => inner.readMailbox(address)),
+    readMailboxes: (...args) => count('readMailboxes', () => inner.readMailboxes(...args)),
+    inspect: limit => count('inspect', () => inner.inspect(limit)),
+    discard: (...args) => count('discard', () => inner.discard(...args)),
+    removeSpace: space => count('removeSpace', () => inner.removeSpace(space)),
+    compact: () => count('compact', () => inner.compact()),
     close: () => inner.close(),
   }
 }

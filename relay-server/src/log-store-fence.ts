@@ -1,24 +1,54 @@
-import { decodeRange, SealogError } from 'sealog/protocol'
-import type { Append, StoredHead } from './log-store.ts'
+import { decodeRange, equalBytes, SealogError } from 'sealog/protocol'
+import type { Append, KeptHead, SpaceSize, StoredHead } from './log-store.ts'
 
-/** Refuses what comes from a process that does not know the latest state of the space. */
-export function assertAppendable(append: Append, size: number): void {
-  if (append.entries.length === 0) throw new TypeError('append.entries: expected at least one')
-  if (decodeRange(append.frontier).size !== append.from + append.entries.length) {
+/** An append that could never land. @throws TypeError */
+export function assertAppendForm({ from, entries, frontier }: Append): void {
+  if (entries.length === 0) throw new TypeError('append.entries: expected at least one')
+  if (decodeRange(frontier).size !== from + entries.length) {
     throw new TypeError('append.frontier: expected a range over all entries')
   }
+}
+
+/** Refuses what comes from a process that does not know the latest state of the space. */
+export function assertAppendable(append: Append, { size, floor }: Pick<SpaceSize, 'size' | 'floor'>): void {
+  assertAppendForm(append)
+  const end = append.from + append.entries.length
   fenceIf(append.from !== size, `the log has ${size} entries, not ${append.from}`)
+  fenceIf(
+    size < floor && !(append.isRestored && end >= floor),
+    `the log has ${size} entries of ${floor} that were signed`,
+  )
 }
 
-/** A head never goes back, and never runs ahead of the entries. */
-export function assertHeadAdvances(head: StoredHead, size: number, before: StoredHead | undefined): void {
-  fenceIf(head.size === 0 || head.size > size, `a head of ${head.size}, where ${size} are stored`)
+/** A head never goes back in size or time, and there is one note of a size and time. */
+export function assertHeadAdvances(head: StoredHead, before: KeptHead | undefined): void {
   if (before === undefined) return
-  const back = head.size < before.size || head.time < before.time
-  fenceIf(back, `a head older than the one for ${before.size} entries`)
+  fenceIf(isTombstone(before), 'the space was removed')
+  fenceIf(head.size < before.size || head.time < before.latest, `a head older than the one for ${before.size} entries`)
+  const isOther = head.size === before.size && head.time === before.time && !equalBytes(head.note, before.note)
+  fenceIf(isOther, `another note for ${before.size} entries at the same time`)
 }
 
-/** Nor does a cosigned note. */
+/** The head that is kept when it turns out that `found` was signed earlier. */
+export function raisedHead(found: StoredHead, before: KeptHead | undefined): KeptHead {
+  const latest = Math.max(found.time, before?.latest ?? 0)
+  if (before !== undefined && isTombstone(before)) return { ...before, latest }
+  const isLarger = before === undefined || found.size > before.size
+  return isLarger ? { size: found.size, time: found.time, note: found.note, latest } : { ...before, latest }
+}
+
+/** The head of a space that was removed: of a size, and without a signature that it was ever so large. */
+export function isTombstone(head: StoredHead | undefined): boolean {
+  return head !== undefined && head.size > 0 && head.note.length === 0
+}
+
+/** @param size of what is stored */
+export function tombstone(before: KeptHead | undefined, size: number): KeptHead {
+  const { time = 0, latest = 0 } = before ?? {}
+  return { size: Math.max(before?.size ?? 0, size, 1), time, note: new Uint8Array(0), latest }
+}
+
+/** A cosigned note is of what is stored. */
 export function assertStored(noteSize: number, size: number): void {
   fenceIf(noteSize === 0 || noteSize > size, `a note of ${noteSize}, where ${size} are stored`)
 }

@@ -1,40 +1,46 @@
-import { type ActorId, type DocumentId, SealogError, type SpaceId, toHex } from 'sealog/protocol'
+import { fromHex, SealogError, type SpaceId, toHex } from 'sealog/protocol'
 import {
   type Append,
-  type EntryChoice,
-  type EntryRange,
+  type GrowthListener,
   KEPT_COSIGNED,
+  type KeptHead,
   type LogStore,
-  type PlacedEntry,
-  type ReadLimits,
-  type StoredEntry,
-  type StoredHead,
   type StoredIdentity,
   type StoredMailbox,
   type StoredSpace,
-  type StoredWrap,
 } from './log-store.ts'
-import { assertAppendable, assertHeadAdvances, assertStored } from './log-store-fence.ts'
+import {
+  assertAppendable,
+  assertHeadAdvances,
+  assertStored,
+  isTombstone,
+  raisedHead,
+  tombstone,
+} from './log-store-fence.ts'
+import { type MemorySpace, selectChosen, selectEntries } from './log-store-memory-reading.ts'
 
-interface MemorySpace {
-  readonly entries: StoredEntry[]
-  readonly nodes: Map<string, Uint8Array>
-  readonly documents: Map<DocumentId, Uint8Array>
-  readonly actors: Map<string, { readonly document: DocumentId; readonly actor: ActorId; readonly value: Uint8Array }>
-  readonly cosigned: Map<number, Uint8Array>
-  /** By name. */
-  readonly control: Map<string, Uint8Array>
-  /** By place in the log. */
-  readonly wraps: Map<number, readonly StoredWrap[]>
-  frontier: Uint8Array
-  head: StoredHead | undefined
+/** What stores in memory have in common: several over one content are as several processes over one database. */
+export interface MemoryContent {
+  readonly spaces: Map<SpaceId, MemorySpace>
+  /** Apart from the spaces. */
+  readonly heads: Map<SpaceId, KeptHead>
+  readonly mailboxes: Map<string, StoredMailbox>
+  readonly listeners: Set<GrowthListener>
+  identity: StoredIdentity | undefined
 }
 
-/** A store in memory, for tests and simulations: it keeps its content over `close` and `open`, and only as an object. */
-export function memoryLogStore(): LogStore {
-  const spaces = new Map<SpaceId, MemorySpace>()
-  const mailboxes = new Map<string, StoredMailbox>()
-  let identity: StoredIdentity | undefined
+export function memoryContent(): MemoryContent {
+  return { spaces: new Map(), heads: new Map(), mailboxes: new Map(), listeners: new Set(), identity: undefined }
+}
+
+/**
+ * A store in memory, for tests and simulations: it keeps its content over `close` and `open`, and only as an object.
+ * @param content where given, other stores may share it
+ */
+export function memoryLogStore(content?: MemoryContent): LogStore {
+  const shared = content ?? memoryContent()
+  const { spaces, heads, mailboxes, listeners } = shared
+  const own = new Set<GrowthListener>()
   let isOpen = false
 
   function assertOpen(): void {
@@ -47,34 +53,77 @@ export function memoryLogStore(): LogStore {
   }
 
   return {
+    isShared: content !== undefined,
     async open() {
       if (isOpen) throw new SealogError('ERR_STORE_LOCKED', 'the store is open already')
       isOpen = true
     },
     async readIdentity() {
       assertOpen()
-      return identity
+      return shared.identity
     },
-    async writeIdentity(own) {
+    async writeIdentity(identity) {
       assertOpen()
-      if (identity !== undefined) throw new SealogError('ERR_STORE_LOCKED', 'the store has an owner')
-      identity = own
+      if (shared.identity !== undefined) throw new SealogError('ERR_STORE_LOCKED', 'the store has an owner')
+      shared.identity = identity
     },
     async readSpace(id) {
       const space = known(id)
-      return space === undefined ? undefined : storedSpace(space)
+      return space === undefined || space.entries.length === 0 ? undefined : storedSpace(space)
+    },
+    async readSize(id) {
+      const space = known(id)
+      return { size: space?.entries.length ?? 0, bytes: space?.bytes ?? 0, floor: space?.floor ?? 0 }
+    },
+    async readSpaces(after, limit) {
+      assertOpen()
+      const filled = [...spaces].flatMap(([id, { entries }]) => (entries.length > 0 ? [id] : []))
+      const ids = [...new Set([...filled, ...heads.keys()])].sort()
+      return ids.filter(id => after === undefined || id > after).slice(0, limit)
     },
     async append(append) {
       assertOpen()
       const space = spaces.get(append.space) ?? emptySpace()
-      assertAppendable(append, space.entries.length)
+      assertAppendable(append, { size: space.entries.length, floor: space.floor })
       spaces.set(append.space, space)
       apply(space, append)
     },
+    async putFloor(id, size) {
+      const space = known(id) ?? emptySpace()
+      spaces.set(id, space)
+      if (size > space.entries.length) space.floor = Math.max(space.floor, size)
+    },
+    async readHead(id) {
+      assertOpen()
+      return heads.get(id)
+    },
     async putHead(id, head) {
+      assertOpen()
+      assertHeadAdvances(head, heads.get(id))
+      heads.set(id, { size: head.size, time: head.time, note: head.note, latest: head.time })
+    },
+    async raiseHead(id, head) {
+      assertOpen()
+      heads.set(id, raisedHead(head, heads.get(id)))
+    },
+    async acceptRollback(id) {
       const space = known(id)
-      assertHeadAdvances(head, space?.entries.length ?? 0, space?.head)
-      if (space !== undefined) space.head = head
+      if (isTombstone(heads.get(id))) return
+      if (space !== undefined) space.floor = 0
+      const head = heads.get(id)
+      if (head !== undefined) heads.set(id, { size: 0, time: 0, note: new Uint8Array(0), latest: head.latest })
+    },
+    async announce(id) {
+      assertOpen()
+      for (const listener of listeners) if (!own.has(listener)) queueMicrotask(() => listener(id))
+    },
+    onGrown(listener) {
+      listeners.add(listener)
+      own.add(listener)
+      return () => {
+        listeners.delete(listener)
+        own.delete(listener)
+      }
     },
     async readChoice(id, choice, limits) {
       const space = known(id)
@@ -123,8 +172,35 @@ export function memoryLogStore(): LogStore {
       assertOpen()
       return mailboxes.get(toHex(address))
     },
+    async readMailboxes(after, limit) {
+      assertOpen()
+      const addresses = [...mailboxes.keys()].sort().filter(each => after === undefined || each > toHex(after))
+      return addresses.slice(0, limit).map(address => {
+        return { address: fromHex(address), ...(mailboxes.get(address) as StoredMailbox) }
+      })
+    },
+    async inspect() {
+      assertOpen()
+      return []
+    },
+    async discard(id, bodies) {
+      const space = known(id)
+      if (space !== undefined) dropBodies(space, bodies)
+      for (const old of largestFirst(space?.cosigned).slice(KEPT_COSIGNED)) space?.cosigned.delete(old)
+    },
+    async removeSpace(id) {
+      const space = known(id)
+      heads.set(id, tombstone(heads.get(id), space?.entries.length ?? 0))
+      spaces.delete(id)
+    },
+    async compact() {
+      assertOpen()
+      return { before: 0, after: 0 }
+    },
     async close() {
       isOpen = false
+      for (const listener of own) listeners.delete(listener)
+      own.clear()
     },
   }
 }
@@ -139,7 +215,8 @@ function emptySpace(): MemorySpace {
     control: new Map(),
     wraps: new Map(),
     frontier: new Uint8Array(0),
-    head: undefined,
+    bytes: 0,
+    floor: 0,
   }
 }
 
@@ -152,67 +229,34 @@ function storedSpace(space: MemorySpace): StoredSpace {
       documents: [...space.documents].map(([document, value]) => ({ document, value })),
       actors: [...space.actors.values()],
     },
-    head: space.head,
+    bytes: space.bytes,
+    floor: space.floor,
   }
 }
 
-function apply(space: MemorySpace, { entries, nodes, frontier, state, wraps, dropped }: Append): void {
+function apply(space: MemorySpace, append: Append): void {
+  const { entries, nodes, frontier, state, wraps, dropped } = append
   space.entries.push(...entries)
+  if (append.isRestored) space.floor = 0
+  for (const { header, signature, body } of entries)
+    space.bytes += header.length + signature.length + (body?.length ?? 0)
+  for (const { wrap } of wraps) space.bytes += wrap.length
   for (const [level, index, hash] of nodes) space.nodes.set(`${level}/${index}`, hash)
   for (const { document, value } of state.documents) space.documents.set(document, value)
   for (const row of state.actors) space.actors.set(`${row.document}/${row.actor}`, row)
   space.frontier = frontier
   for (const { name, value } of state.control) space.control.set(name, value)
   for (const row of wraps) space.wraps.set(row.index, [...(space.wraps.get(row.index) ?? []), row])
-  for (const index of dropped) {
+  dropBodies(space, dropped)
+}
+
+function dropBodies(space: MemorySpace, bodies: readonly number[]): void {
+  for (const index of bodies) {
     const entry = space.entries[index]
-    if (entry !== undefined) space.entries[index] = { ...entry, body: undefined }
+    if (entry === undefined) continue
+    space.bytes -= entry.body?.length ?? 0
+    space.entries[index] = { ...entry, body: undefined }
   }
-}
-
-function selectEntries(entries: readonly StoredEntry[], range: EntryRange): readonly StoredEntry[] {
-  return upTo(range, entries.slice(range.from, Math.max(range.from, range.to)))
-}
-
-function selectChosen(space: MemorySpace, choice: EntryChoice, limits: ReadLimits): readonly PlacedEntry[] {
-  const entries = chosenOf(space, choice).map(index => ({ ...(space.entries[index] as StoredEntry), index }))
-  return upTo(limits, entries)
-}
-
-function chosenOf({ entries, actors }: MemorySpace, choice: EntryChoice): readonly number[] {
-  const where = (from: number, to: number, holds: (entry: StoredEntry) => boolean): number[] => {
-    const places: number[] = []
-    for (let i = from; i < Math.min(to, entries.length); i++) if (holds(entries[i] as StoredEntry)) places.push(i)
-    return places
-  }
-  const { from } = choice
-  switch (choice.kind) {
-    case 'control':
-      return where(from, choice.to, entry => entry.isControl)
-    case 'document':
-      return where(from, choice.to, entry => entry.document === choice.document)
-    case 'chain':
-      return where(0, entries.length, ({ actor, seq }) => actor === choice.actor && seq >= from && seq <= choice.to)
-    case 'latest': {
-      const isOfDocument = ({ actor }: StoredEntry): boolean => actors.has(`${choice.document}/${actor}`)
-      const latest = new Map<ActorId, number>()
-      for (const place of where(0, choice.below, isOfDocument)) latest.set((entries[place] as StoredEntry).actor, place)
-      return [...latest.values()].filter(place => place >= from).sort((a, b) => a - b)
-    }
-  }
-}
-
-/** As much as fits, one at least, without the bodies that are too long. */
-function upTo<T extends StoredEntry>({ inlineLength, maxBytes }: ReadLimits, entries: readonly T[]): readonly T[] {
-  const selected: T[] = []
-  let bytes = 0
-  for (const entry of entries) {
-    const body = entry.bodyLength <= inlineLength ? entry.body : undefined
-    bytes += entry.header.length + entry.signature.length + (body?.length ?? 0)
-    if (selected.length > 0 && bytes > maxBytes) break
-    selected.push({ ...entry, body })
-  }
-  return selected
 }
 
 function largestFirst(notes: ReadonlyMap<number, Uint8Array> | undefined): readonly number[] {

@@ -21,12 +21,24 @@ export function revocableStore(inner: LogStore, opened: Promise<void>): Revocabl
 
   return {
     store: {
+      isShared: inner.isShared,
       open: () => during(async () => {}),
       readIdentity: () => during(() => inner.readIdentity()),
       writeIdentity: identity => during(() => inner.writeIdentity(identity)),
       readSpace: space => during(() => inner.readSpace(space)),
+      readSize: space => during(() => inner.readSize(space)),
+      readSpaces: (after, limit) => during(() => inner.readSpaces(after, limit)),
       append: append => during(() => inner.append(append)),
+      putFloor: (space, size) => during(() => inner.putFloor(space, size)),
+      readHead: space => during(() => inner.readHead(space)),
       putHead: (space, head) => during(() => inner.putHead(space, head)),
+      raiseHead: (space, head) => during(() => inner.raiseHead(space, head)),
+      acceptRollback: space => during(() => inner.acceptRollback(space)),
+      announce: space => during(() => inner.announce(space)),
+      onGrown: listener =>
+        inner.onGrown(space => {
+          if (!isRevoked) listener(space)
+        }),
       readChoice: (...args) => during(() => inner.readChoice(...args)),
       putCosigned: (...args) => during(() => inner.putCosigned(...args)),
       readCosigned: space => during(() => inner.readCosigned(space)),
@@ -37,6 +49,11 @@ export function revocableStore(inner: LogStore, opened: Promise<void>): Revocabl
       readWraps: (...args) => during(() => inner.readWraps(...args)),
       putMailbox: (...args) => during(() => inner.putMailbox(...args)),
       readMailbox: address => during(() => inner.readMailbox(address)),
+      readMailboxes: (...args) => during(() => inner.readMailboxes(...args)),
+      inspect: limit => during(() => inner.inspect(limit)),
+      discard: (...args) => during(() => inner.discard(...args)),
+      removeSpace: space => during(() => inner.removeSpace(space)),
+      compact: () => during(() => inner.compact()),
       close: () => during(async () => {}),
     },
     revoke() {

@@ -1,21 +1,27 @@
 import type { Database } from 'better-sqlite3'
 import { idBytes } from 'sealog/protocol'
-import type { Append } from './log-store.ts'
+import { bytesOf } from './append.ts'
+import type { Append, SpaceSize } from './log-store.ts'
 import { assertAppendable } from './log-store-fence.ts'
 
 /**
- * Writes one group commit, as one transaction.
+ * Writes one append; to be run in a transaction.
  * @param onStatement called before each step; what it throws undoes all of them
  */
 export function appendWriter(db: Database, onStatement: (name: string) => void): (append: Append) => void {
-  const selectSpace = db.prepare<[Uint8Array], { readonly number: number; readonly size: number }>(
-    'SELECT number, size FROM spaces WHERE id = ?',
+  const selectSpace = db.prepare<[Uint8Array], SpaceSize & { readonly number: number }>(
+    'SELECT number, size, bytes, floor FROM spaces WHERE id = ?',
   )
-  const insertSpace = db.prepare('INSERT INTO spaces (id, size, frontier) VALUES (?, ?, ?)')
-  const updateSpace = db.prepare('UPDATE spaces SET size = ?, frontier = ? WHERE number = ?')
+  const insertSpace = db.prepare('INSERT INTO spaces (id, size, frontier, bytes, floor) VALUES (?, ?, ?, ?, 0)')
+  const updateSpace = db.prepare(
+    'UPDATE spaces SET size = ?, frontier = ?, bytes = bytes + ?, floor = ? WHERE number = ?',
+  )
   const insertEntry = db.prepare('INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
-  const insertBody = db.prepare('INSERT INTO bodies VALUES (?, ?, ?)')
-  const deleteBody = db.prepare('DELETE FROM bodies WHERE space = ? AND place = ?')
+  const insertBody = db.prepare('INSERT INTO bodies VALUES (? << 32 | ?, ?)')
+  const deleteBody = db
+    .prepare<[number, number], number>('DELETE FROM bodies WHERE entry = ? << 32 | ? RETURNING length(body)')
+    .pluck()
+  const reduceBytes = db.prepare('UPDATE spaces SET bytes = bytes - ? WHERE number = ?')
   const insertNode = db.prepare('INSERT INTO nodes VALUES (?, ?, ?, ?)')
   const upsertControl = db.prepare(
     'INSERT INTO control_rows VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
@@ -28,14 +34,16 @@ export function appendWriter(db: Database, onStatement: (name: string) => void):
   )
   const insertWrap = db.prepare('INSERT INTO wraps VALUES (?, ?, ?, ?, ?)')
 
-  return db.transaction((append: Append) => {
+  return append => {
     const { from, entries, nodes, frontier, state, wraps, dropped } = append
-    const known = selectSpace.get(idBytes(append.space))
-    assertAppendable(append, known?.size ?? 0)
+    const id = idBytes(append.space)
+    const known = selectSpace.get(id)
+    assertAppendable(append, known ?? { size: 0, floor: 0 })
     const size = from + entries.length
+    const bytes = bytesOf(append)
     onStatement('space')
-    const space = known?.number ?? insertSpace.run(idBytes(append.space), size, frontier).lastInsertRowid
-    if (known !== undefined) updateSpace.run(size, frontier, space)
+    const space = known?.number ?? Number(insertSpace.run(id, size, frontier, bytes).lastInsertRowid)
+    if (known !== undefined) updateSpace.run(size, frontier, bytes, append.isRestored ? 0 : known.floor, space)
     for (const [i, entry] of entries.entries()) {
       onStatement('entry')
       insertEntry.run(
@@ -53,6 +61,7 @@ export function appendWriter(db: Database, onStatement: (name: string) => void):
         entry.bodyLength,
         entry.replaced,
       )
+      if (entry.body === undefined) continue
       onStatement('body')
       insertBody.run(space, from + i, entry.body)
     }
@@ -78,8 +87,8 @@ export function appendWriter(db: Database, onStatement: (name: string) => void):
     }
     for (const index of dropped) {
       onStatement('dropped')
-      deleteBody.run(space, index)
+      reduceBytes.run(deleteBody.get(space, index) ?? 0, space)
     }
     onStatement('commit')
-  })
+  }
 }

@@ -1,4 +1,4 @@
-import { asSealogError, type ErrorCode, type SealogError } from 'sealog/protocol'
+import { asSealogError, type ErrorCode, SealogError } from 'sealog/protocol'
 
 /** The code that SQLite or the operating system gave an error, or nothing. */
 export function codeOf(error: unknown): string {
@@ -17,6 +17,49 @@ const CODES: readonly (readonly [start: string, code: ErrorCode, message: string
 ]
 
 const UNKNOWN = ['', 'ERR_STORE', 'the database failed'] as const
+
+/**
+ * After these nobody knows what of the medium is as it should be: what a failed `fsync` left unwritten the system may
+ * have forgotten, and a second one would succeed. A quota that is used up comes as SQLITE_IOERR_WRITE too.
+ */
+const FAULTS: readonly string[] = [
+  'SQLITE_IOERR',
+  'SQLITE_CORRUPT',
+  'SQLITE_NOTADB',
+  'SQLITE_READONLY',
+  'SQLITE_CANTOPEN',
+  'SQLITE_PROTOCOL',
+  'SQLITE_INTERNAL',
+]
+
+/** Must the database be opened again before it can be relied upon? */
+export function isFault(error: unknown): boolean {
+  const reported = codeOf(error)
+  return FAULTS.some(start => reported.startsWith(start))
+}
+
+/** Whether an open store can be relied upon. */
+export interface Health {
+  /** To be told of every error. */
+  note(error: unknown): void
+  /** @throws SealogError ERR_STORE after a fault */
+  check(): void
+}
+
+export function healthOf(): Health {
+  let fault: unknown
+  return {
+    note(error) {
+      if (fault === undefined && isFault(error)) fault = error
+    },
+    check() {
+      if (fault === undefined) return
+      const detail = fault instanceof Error ? fault.message : codeOf(fault)
+      const message = `the database failed, and must be opened again: restart the relay (${detail})`
+      throw new SealogError('ERR_STORE', message, { cause: fault })
+    },
+  }
+}
 
 /** What a store throws for whatever SQLite threw. @throws TypeError for misuse, as it came */
 export function storeError(error: unknown): SealogError {

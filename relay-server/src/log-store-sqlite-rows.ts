@@ -11,7 +11,7 @@ const ENTRY_COLUMNS: string =
  */
 export function selectingEntries(where: string, by?: string): string {
   return `SELECT ${ENTRY_COLUMNS} FROM entries ${by === undefined ? '' : `INDEXED BY ${by}`} LEFT JOIN bodies
-    ON bodies.space = entries.space AND bodies.place = entries.place AND body_length <= ? WHERE ${where}`
+    ON bodies.entry = entries.space << 32 | entries.place AND body_length <= ? WHERE ${where}`
 }
 
 export type EntryRow = [

@@ -1,28 +1,33 @@
-import { accessSync, closeSync, constants, openSync } from 'node:fs'
-import { resolve } from 'node:path'
-import Database, { type Database as SqliteDatabase } from 'better-sqlite3'
-import { actorIdOf, documentIdOf, idBytes, SealogError, type SpaceId } from 'sealog/protocol'
+import { join, parse, resolve } from 'node:path'
+import { idBytes, SealogError, type SpaceId } from 'sealog/protocol'
+import { bytesOf } from './append.ts'
+import type { LogStore } from './log-store.ts'
+import { isTombstone } from './log-store-fence.ts'
+import { type Commits, groupCommits } from './log-store-sqlite-commits.ts'
+import { type Health, healthOf, storeError } from './log-store-sqlite-errors.ts'
 import {
-  type EntryRange,
-  KEPT_COSIGNED,
-  type LogStore,
-  type StoredHead,
-  type StoredIdentity,
-  type StoredMailbox,
-  type StoredSpace,
-  type StoredWrap,
-} from './log-store.ts'
-import { assertHeadAdvances, assertStored } from './log-store-fence.ts'
-import { appendWriter } from './log-store-sqlite-append.ts'
-import { choiceReader } from './log-store-sqlite-choice.ts'
-import { codeOf, storeError } from './log-store-sqlite-errors.ts'
-import { type EntryRow, plain, selectingEntries, storedEntry, takeEntries } from './log-store-sqlite-rows.ts'
-import { prepareDatabase } from './log-store-sqlite-schema.ts'
-
-/** How long to wait for a process that is just ending and still holds the lock, in milliseconds. */
-const LOCK_TIMEOUT = 2000
+  IN_MEMORY,
+  openForReading,
+  openForWriting,
+  type SqliteFiles,
+  type SqlitePlaces,
+} from './log-store-sqlite-files.ts'
+import { type SqliteHeads, sqliteHeads } from './log-store-sqlite-heads.ts'
+import { readIdentity, writeIdentity } from './log-store-sqlite-identity.ts'
+import { inspectHeads, inspectLogs } from './log-store-sqlite-inspect.ts'
+import { type SqliteLogs, type SqliteLogWrites, sqliteLogs, sqliteLogWrites } from './log-store-sqlite-logs.ts'
+import { compact, type SqliteUpkeep, sqliteUpkeep } from './log-store-sqlite-upkeep.ts'
 
 export interface SqliteLogStoreOptions {
+  /**
+   * The file of what was signed, which must not be set back with the logs. Default: `relay-heads.db` beside a `relay.db`,
+   * and likewise for other names.
+   */
+  readonly heads?: string
+  /** Reads beside the process that writes, or without one: whatever would write rejects with ERR_READ_ONLY. */
+  readonly readOnly?: boolean
+  /** Opens logs whose heads are gone. Without heads nobody knows whether these are all the entries that were signed. */
+  readonly acceptRollback?: boolean
   /**
    * Called before each statement of a transaction and, as `commit`, at its end; what it throws fails the transaction.
    * For tests of atomicity.
@@ -31,248 +36,183 @@ export interface SqliteLogStoreOptions {
 }
 
 /**
- * A relay's store in one SQLite file; `:memory:` for one that ends with `close`. Writes block the thread until they are
- * on the disk. The file is created readable by its owner only, and belongs to one process as long as it is open; its
- * write-ahead log (`<file>-wal`) belongs to it: copy or move them together, and only while no relay uses them.
+ * A relay's store in two SQLite files, one for the logs and one for what was signed of them; `:memory:` for one that
+ * ends with `close`. Writes block the thread until they are on the disk; those of one turn of the event loop share one
+ * commit. The files are created readable by their owner only, and one process at a time writes them: it holds
+ * `<file>-lock` for as long as it is open, and others may read. A write-ahead log (`<file>-wal`) belongs to its file:
+ * copy or move them together, and only while no relay uses them.
+ *
+ * `open` rejects with ERR_STORE_CORRUPT and `details.reason` `heads` where logs of a relay have no heads, and
+ * `other-heads` where the heads are another relay's. After an error of the disk every call rejects with ERR_STORE until
+ * the store is closed and opened again; a full disk fails the one write.
  */
 export function sqliteLogStore(file: string, options: SqliteLogStoreOptions = {}): LogStore {
-  if (typeof file !== 'string' || file === '' || file.includes('\0')) throw new TypeError('file: expected a path')
-  const path = file === ':memory:' ? file : resolve(file)
-  let database: OpenDatabase | undefined
+  const places = placesOf(file, options)
+  const { readOnly = false, onStatement = () => {} } = options
+  let database: OpenStore | undefined
 
-  /** Every method is synchronous inside: the promise only tells how it went. */
-  async function use<T>(action: (db: OpenDatabase) => T): Promise<T> {
+  function opened(): OpenStore {
     if (database === undefined) throw new SealogError('ERR_CLOSED', 'the store is not open')
+    database.health.check()
+    return database
+  }
+
+  /** Reading is synchronous inside: the promise only tells how it went. */
+  async function read<T>(action: (db: OpenStore) => T): Promise<T> {
+    const db = opened()
     try {
-      return action(database)
+      return action(db)
+    } catch (error) {
+      // Who only reads goes on to find what can still be read, and vouches for nothing.
+      if (!readOnly) db.health.note(error)
+      throw storeError(error)
+    }
+  }
+
+  async function write<T>(action: (db: OpenStore) => Promise<T>): Promise<T> {
+    const db = opened()
+    if (readOnly) throw new SealogError('ERR_READ_ONLY', 'the store was opened for reading')
+    try {
+      return await action(db)
     } catch (error) {
       throw storeError(error)
     }
   }
 
   return {
+    isShared: false,
     async open() {
       if (database !== undefined) throw new SealogError('ERR_STORE_LOCKED', 'the store is open already')
-      database = openDatabase(path, options.onStatement ?? (() => {}))
-    },
-    readIdentity: () => use(db => db.readIdentity()),
-    writeIdentity: identity => use(db => db.writeIdentity(identity)),
-    readSpace: space => use(db => db.readSpace(space)),
-    append: append => use(db => db.append(append)),
-    putHead: (space, head) => use(db => db.putHead(space, head)),
-    readChoice: (space, choice, limits) => use(db => db.readChoice(space, choice, limits)),
-    putCosigned: (space, size, note) => use(db => db.putCosigned(space, size, note)),
-    readCosigned: space => use(db => db.readCosigned(space)),
-    readEntries: (space, range) => use(db => db.readEntries(space, range)),
-    readNodes: (space, places) => use(db => db.readNodes(space, places)),
-    readBody: (space, index, offset, length) => use(db => db.readBody(space, index, offset, length)),
-    readWrap: (...args) => use(db => db.readWrap(...args)),
-    readWraps: (...args) => use(db => db.readWraps(...args)),
-    putMailbox: (address, mailbox) => use(db => db.putMailbox(address, mailbox)),
-    readMailbox: address => use(db => db.readMailbox(address)),
-    async close() {
-      database?.close()
-      database = undefined
-    },
-  }
-}
-
-type Sync<F> = F extends (...args: infer A) => Promise<infer R> ? (...args: A) => R : never
-type OpenDatabase = { readonly [K in Exclude<keyof LogStore, 'open'>]: Sync<LogStore[K]> }
-
-function openDatabase(path: string, onStatement: (name: string) => void): OpenDatabase {
-  let db: SqliteDatabase | undefined
-  try {
-    if (path !== ':memory:') createPrivately(path)
-    db = new Database(path, { timeout: LOCK_TIMEOUT })
-    prepareDatabase(db)
-    return operations(db, onStatement)
-  } catch (error) {
-    db?.close()
-    throw storeError(error)
-  }
-}
-
-function createPrivately(path: string): void {
-  try {
-    closeSync(openSync(path, 'wx', 0o600))
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error
-    // SQLite would open it for reading only, and say so at the first commit.
-    accessSync(path, constants.R_OK | constants.W_OK)
-  }
-}
-
-interface SpaceRow {
-  readonly number: number
-  readonly size: number
-  readonly frontier: Uint8Array
-}
-
-function operations(db: SqliteDatabase, onStatement: (name: string) => void): OpenDatabase {
-  const selectIdentity = db.prepare<[], StoredIdentity>('SELECT name, key FROM identity')
-  const insertIdentity = db.prepare('INSERT INTO identity (only, name, key) VALUES (1, ?, ?) ON CONFLICT DO NOTHING')
-  const selectSpace = db.prepare<[Uint8Array], SpaceRow>('SELECT number, size, frontier FROM spaces WHERE id = ?')
-  const upsertHead = db.prepare(
-    `INSERT INTO heads VALUES (?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET size = excluded.size, time = excluded.time, note = excluded.note`,
-  )
-  const selectHead = db.prepare<[number], StoredHead>('SELECT size, time, note FROM heads WHERE space = ?')
-  const upsertCosigned = db.prepare(
-    'INSERT INTO cosigned VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET note = excluded.note',
-  )
-  const deleteOldCosigned = db.prepare(
-    `DELETE FROM cosigned WHERE space = ? AND size NOT IN
-       (SELECT size FROM cosigned WHERE space = ? ORDER BY size DESC LIMIT ${KEPT_COSIGNED})`,
-  )
-  const selectCosigned = db
-    .prepare<[number], Uint8Array>('SELECT note FROM cosigned WHERE space = ? ORDER BY size DESC')
-    .pluck()
-  const selectControl = db
-    .prepare<[number], [string, Uint8Array]>('SELECT name, value FROM control_rows WHERE space = ? ORDER BY name')
-    .raw()
-  const selectDocuments = db
-    .prepare<[number], [Uint8Array, Uint8Array]>('SELECT document, value FROM documents WHERE space = ?')
-    .raw()
-  const selectActors = db
-    .prepare<[number], [Uint8Array, Uint8Array, Uint8Array]>(
-      'SELECT document, actor, value FROM actors WHERE space = ?',
-    )
-    .raw()
-  const selectEntries = db
-    .prepare<[number, number, number, number], EntryRow>(
-      selectingEntries('entries.space = ? AND entries.place >= ? AND entries.place < ? ORDER BY entries.place'),
-    )
-    .raw()
-  const readChosen = choiceReader(db)
-  const selectLeaf = db
-    .prepare<[number, number], Uint8Array>('SELECT hash FROM entries WHERE space = ? AND place = ?')
-    .pluck()
-  const selectNode = db
-    .prepare<[number, number, number], Uint8Array>('SELECT hash FROM nodes WHERE space = ? AND level = ? AND place = ?')
-    .pluck()
-  const selectBody = db
-    .prepare<[number, number, number, number], Uint8Array | null>(
-      'SELECT substr(body, ?, ?) FROM bodies WHERE space = ? AND place = ?',
-    )
-    .pluck()
-
-  const selectWraps = db.prepare<[number, number], StoredWrap>(
-    'SELECT place AS "index", position, device, wrap FROM wraps WHERE space = ? AND place = ? ORDER BY position',
-  )
-  const selectWrap = db.prepare<[number, number, number], StoredWrap>(
-    'SELECT place AS "index", position, device, wrap FROM wraps WHERE space = ? AND device = ? AND place = ?',
-  )
-  const upsertMailbox = db.prepare(
-    `INSERT INTO mailboxes VALUES (?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET counter = excluded.counter, bytes = excluded.bytes, signature = excluded.signature
-     WHERE excluded.counter > mailboxes.counter`,
-  )
-  const selectMailbox = db.prepare<[Uint8Array], StoredMailbox>(
-    'SELECT counter, bytes, signature FROM mailboxes WHERE address = ?',
-  )
-
-  const writeAppend = appendWriter(db, onStatement)
-
-  const writeHead = db.transaction((id: SpaceId, head: StoredHead) => {
-    const space = selectSpace.get(idBytes(id))
-    const before = space && selectHead.get(space.number)
-    assertHeadAdvances(head, space?.size ?? 0, before)
-    onStatement('head')
-    upsertHead.run(space?.number, head.size, head.time, head.note)
-    onStatement('commit')
-  })
-
-  const writeCosigned = db.transaction((id: SpaceId, size: number, note: Uint8Array) => {
-    const space = selectSpace.get(idBytes(id))
-    assertStored(size, space?.size ?? 0)
-    onStatement('cosigned')
-    upsertCosigned.run(space?.number, size, note)
-    onStatement('old')
-    deleteOldCosigned.run(space?.number, space?.number)
-    onStatement('commit')
-  })
-
-  const writeMailbox = db.transaction((address: Uint8Array, { counter, bytes, signature }: StoredMailbox): boolean => {
-    onStatement('mailbox')
-    const { changes } = upsertMailbox.run(address, counter, bytes, signature)
-    onStatement('commit')
-    return changes > 0
-  })
-
-  /** Numbers never change, and there are few spaces: one look-up for each. */
-  const numbers = new Map<SpaceId, number>()
-
-  function numberOf(id: SpaceId): number {
-    const known = numbers.get(id)
-    if (known !== undefined) return known
-    const row = selectSpace.get(idBytes(id))
-    if (row === undefined) return -1
-    numbers.set(id, row.number)
-    return row.number
-  }
-
-  return {
-    readIdentity() {
-      const row = selectIdentity.get()
-      return row && { name: row.name, key: plain(row.key) }
-    },
-    writeIdentity({ name, key }) {
-      const { changes } = insertIdentity.run(name, key)
-      if (changes === 0) throw new SealogError('ERR_STORE_LOCKED', 'the store has an owner')
-    },
-    readSpace(id): StoredSpace | undefined {
-      const row = selectSpace.get(idBytes(id))
-      if (row === undefined) return undefined
-      const head = selectHead.get(row.number)
-      return {
-        size: row.size,
-        frontier: plain(row.frontier),
-        state: {
-          control: selectControl.all(row.number).map(([name, value]) => ({ name, value: plain(value) })),
-          documents: selectDocuments.all(row.number).map(([document, value]) => ({
-            document: documentIdOf(document),
-            value: plain(value),
-          })),
-          actors: selectActors.all(row.number).map(([document, actor, value]) => ({
-            document: documentIdOf(document),
-            actor: actorIdOf(actor),
-            value: plain(value),
-          })),
-        },
-        head: head && { size: head.size, time: head.time, note: plain(head.note) },
+      try {
+        database = openStore(readOnly ? openForReading(places) : openForWriting(places), onStatement)
+      } catch (error) {
+        throw storeError(error)
       }
     },
-    append: append => writeAppend(append),
-    putHead: (id, head) => writeHead(id, head),
-    readChoice: (id, choice, limits) => readChosen(numberOf(id), choice, limits),
-    putCosigned: (id, size, note) => writeCosigned(id, size, note),
-    readCosigned: id => selectCosigned.all(numberOf(id)).map(plain),
-    readEntries: (id, { from, to, inlineLength, maxBytes }: EntryRange) =>
-      takeEntries(selectEntries.iterate(inlineLength, numberOf(id), from, to), maxBytes, storedEntry),
-    readNodes(id, places) {
-      const space = numberOf(id)
-      return places.map(([level, index]) => {
-        const hash = level === 0 ? selectLeaf.get(space, index) : selectNode.get(space, level, index)
-        if (hash === undefined) throw new SealogError('ERR_STORE_CORRUPT', `no node ${index} on level ${level}`)
-        return plain(hash)
-      })
+    readIdentity: () => read(db => readIdentity(db.files.logs)),
+    writeIdentity: identity =>
+      write(async ({ files, inLogs, inHeads }) => {
+        if (readIdentity(files.logs) !== undefined) throw new SealogError('ERR_STORE_LOCKED', 'the store has an owner')
+        // The heads first: logs that have an owner, and heads that have none, are taken for logs without heads.
+        await inHeads.write(0, () => writeIdentity(files.heads, identity))
+        await inLogs.write(0, () => writeIdentity(files.logs, identity))
+      }),
+    readSpace: space => read(db => db.logs.readSpace(space)),
+    readSize: space => read(db => db.logs.readSize(space)),
+    readSpaces: (after, limit) =>
+      read(db => spacesOf(db, after === undefined ? new Uint8Array(0) : idBytes(after), limit)),
+    append: append => write(db => db.inLogs.write(bytesOf(append), () => db.logWrites.append(append))),
+    putFloor: (space, size) => write(db => db.inLogs.write(0, () => db.logWrites.putFloor(space, size))),
+    readHead: space => read(db => db.heads.read(space)),
+    putHead: (space, head) => write(db => db.inHeads.write(0, () => db.heads.put(space, head))),
+    raiseHead: (space, head) => write(db => db.inHeads.write(0, () => db.heads.raise(space, head))),
+    acceptRollback: space =>
+      write(async db => {
+        // As long as the head is there, the space is behind, whatever its floor: half of this is none of it.
+        if (isTombstone(db.heads.read(space))) return
+        await db.inLogs.write(0, () => db.logWrites.clearFloor(space))
+        await db.inHeads.write(0, () => db.heads.forget(space))
+      }),
+    announce: () => read(() => {}),
+    onGrown: () => () => {},
+    readChoice: (...args) => read(db => db.logs.readChoice(...args)),
+    putCosigned: (space, size, note) =>
+      write(db => db.inLogs.write(note.length, () => db.logWrites.putCosigned(space, size, note))),
+    readCosigned: space => read(db => db.logs.readCosigned(space)),
+    readEntries: (space, range) => read(db => db.logs.readEntries(space, range)),
+    readNodes: (space, places) => read(db => db.logs.readNodes(space, places)),
+    readBody: (...args) => read(db => db.logs.readBody(...args)),
+    readWrap: (...args) => read(db => db.logs.readWrap(...args)),
+    readWraps: (...args) => read(db => db.logs.readWraps(...args)),
+    putMailbox: (address, mailbox) =>
+      write(db => db.inLogs.write(mailbox.bytes.length, () => db.logWrites.putMailbox(address, mailbox))),
+    readMailbox: address => read(db => db.logs.readMailbox(address)),
+    readMailboxes: (after, limit) => read(db => db.logs.readMailboxes(after, limit)),
+    inspect: limit =>
+      read(({ files }) => [...inspectLogs(files.logs, limit), ...inspectHeads(files.heads, limit)].slice(0, limit)),
+    discard: (space, bodies) => write(db => db.inLogs.write(0, () => db.upkeep.discard(space, bodies))),
+    removeSpace: space =>
+      write(async db => {
+        const { size } = db.logs.readSize(space)
+        await db.inHeads.write(0, () => db.heads.bury(space, size))
+        await db.inLogs.write(0, () => db.upkeep.remove(space))
+      }),
+    compact: () =>
+      write(async ({ files, inLogs, inHeads, health }) => {
+        inLogs.flush()
+        inHeads.flush()
+        try {
+          const [logs, heads] = [compact(files.logs), compact(files.heads)]
+          return { before: logs.before + heads.before, after: logs.after + heads.after }
+        } catch (error) {
+          health.note(error)
+          throw error
+        }
+      }),
+    async close() {
+      const closing = database
+      database = undefined
+      closing?.inLogs.flush()
+      closing?.inHeads.flush()
+      closing?.files.close()
     },
-    readBody(id, index, offset, length) {
-      const part = selectBody.get(offset + 1, length, numberOf(id), index)
-      // Of nothing SQLite makes null.
-      return part === null ? new Uint8Array(0) : part && plain(part)
-    },
-    readWrap(id, index, device) {
-      const row = selectWrap.get(numberOf(id), device, index)
-      return row && { ...row, wrap: plain(row.wrap) }
-    },
-    readWraps: (id, index) => selectWraps.all(numberOf(id), index).map(row => ({ ...row, wrap: plain(row.wrap) })),
-    putMailbox: (address, mailbox) => writeMailbox(address, mailbox),
-    readMailbox(address) {
-      const row = selectMailbox.get(address)
-      return row && { counter: row.counter, bytes: plain(row.bytes), signature: plain(row.signature) }
-    },
-    close: () => void db.close(),
   }
+}
+
+interface OpenStore {
+  readonly files: SqliteFiles
+  readonly health: Health
+  readonly logs: SqliteLogs
+  readonly logWrites: SqliteLogWrites
+  readonly upkeep: SqliteUpkeep
+  readonly heads: SqliteHeads
+  readonly inLogs: Commits
+  readonly inHeads: Commits
+}
+
+function openStore(files: SqliteFiles, onStatement: (name: string) => void): OpenStore {
+  const health = healthOf()
+  return {
+    files,
+    health,
+    logs: sqliteLogs(files.logs),
+    logWrites: sqliteLogWrites(files.logs, onStatement),
+    upkeep: sqliteUpkeep(files.logs, onStatement),
+    heads: sqliteHeads(files.heads, onStatement),
+    inLogs: groupCommits(files.logs, health),
+    inHeads: groupCommits(files.heads, health),
+  }
+}
+
+/** Those of both, in order, each once. */
+function spacesOf({ logs, heads }: OpenStore, after: Uint8Array, limit: number): readonly SpaceId[] {
+  return [...new Set([...logs.spaces(after, limit), ...heads.spaces(after, limit)])].sort().slice(0, limit)
+}
+
+function placesOf(
+  file: string,
+  { heads, readOnly = false, acceptRollback = false }: SqliteLogStoreOptions,
+): SqlitePlaces {
+  for (const [name, path] of Object.entries({ file, heads: heads ?? file })) {
+    if (typeof path !== 'string' || path === '' || path.includes('\0')) throw new TypeError(`${name}: expected a path`)
+  }
+  if (file === IN_MEMORY) {
+    if (readOnly) throw new TypeError('readOnly: expected a file to read')
+    return { logs: file, heads: heads === undefined ? IN_MEMORY : pathOf(heads), acceptRollback }
+  }
+  if (heads === IN_MEMORY) throw new TypeError('heads: expected a path, as the logs are in a file')
+  const logs = resolve(file)
+  const places = { logs, heads: heads === undefined ? headsBeside(logs) : resolve(heads), acceptRollback }
+  if (places.heads === logs) throw new TypeError('heads: expected another file than that of the logs')
+  return places
+}
+
+function pathOf(path: string): string {
+  return path === IN_MEMORY ? path : resolve(path)
+}
+
+/** `relay-heads.db` for `relay.db`. */
+function headsBeside(logs: string): string {
+  const { dir, name, ext } = parse(logs)
+  return join(dir, `${name}-heads${ext}`)
 }

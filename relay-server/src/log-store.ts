@@ -65,7 +65,7 @@ export interface StoredWrap {
   readonly wrap: Uint8Array
 }
 
-/** The latest signed checkpoint of a space. */
+/** A signed checkpoint of a space. */
 export interface StoredHead {
   readonly size: number
   /** Unix time in milliseconds, as in the note. */
@@ -74,15 +74,30 @@ export interface StoredHead {
   readonly note: Uint8Array
 }
 
-/** All that a relay must know to go on with a space. */
+/** What this relay has signed of a space. */
+export interface KeptHead extends StoredHead {
+  /** The latest time of any note that it signed, Unix time in milliseconds: at least `time`. */
+  readonly latest: number
+}
+
+/** All that a relay must know to go on with a space, besides its head. */
 export interface StoredSpace {
   /** Number of stored entries. */
   readonly size: number
   /** `encodeRange` of the compact range over them. */
   readonly frontier: Uint8Array
   readonly state: StateRows
-  /** Undefined where the relay stopped before it signed the first entry. */
-  readonly head: StoredHead | undefined
+  /** Bytes of all headers, signatures, wraps and bodies that are stored; of a superseded snapshot the body is not. */
+  readonly bytes: number
+  /** So many entries were signed once: while there are fewer, nothing is appended but what restores them. 0: no such. */
+  readonly floor: number
+}
+
+/** How large a space is. */
+export interface SpaceSize {
+  readonly size: number
+  readonly bytes: number
+  readonly floor: number
 }
 
 /** One group commit. */
@@ -102,6 +117,8 @@ export interface Append {
   readonly wraps: readonly StoredWrap[]
   /** Entries, earlier ones or of these, whose bodies are not stored from now on: superseded snapshots. */
   readonly dropped: readonly number[]
+  /** These entries were lost and are given back: they reach at least the floor, and with them it is no more. */
+  readonly isRestored: boolean
 }
 
 /** A stretch of a log to read. */
@@ -126,6 +143,26 @@ export interface StoredMailbox {
   readonly signature: Uint8Array
 }
 
+/** A mailbox and where it is. */
+export interface PlacedMailbox extends StoredMailbox {
+  /** Public key, 32 bytes. */
+  readonly address: Uint8Array
+}
+
+/** Something that is wrong with what is stored, as far as the store itself can tell. */
+export interface StoreFault {
+  /** Whose rows these are; undefined where that is not known, or it is about all of the store. */
+  readonly space: SpaceId | undefined
+  /** For people. */
+  readonly reason: string
+}
+
+/** Bytes that a store takes on its medium. */
+export interface Compaction {
+  readonly before: number
+  readonly after: number
+}
+
 /** Whose store this is; written once. */
 export interface StoredIdentity {
   readonly name: string
@@ -133,29 +170,38 @@ export interface StoredIdentity {
   readonly key: Uint8Array
 }
 
+/** Hears that a space has grown in another process; without a space: announcements may have been missed. */
+export type GrowthListener = (space: SpaceId | undefined) => void
+
 /**
- * Where a relay keeps the logs of its spaces.
+ * Where a relay keeps the logs of its spaces, and, apart from them, what it has signed. Several processes of one relay
+ * may use a shared store at once; any of them may end at any moment.
  *
  * Contract (checked by `logStoreContract` of `sealog-relay/testing`):
  * - `append` is one transaction: entries, bodies, nodes, frontier, state rows and wraps are all stored or none is. When
- *   it resolves, they survive a crash of the process and of the machine. So are, and do, `putHead`, `putCosigned` and
- *   `putMailbox`;
- * - an `append` whose `from` is not the number of stored entries rejects with ERR_STORE_LOCKED and changes nothing. This
- *   fences off a second process that took over the space: the one that comes late learns it before it signs anything;
- * - a `putHead` that goes back in size or time, or that is ahead of the stored entries, rejects likewise; so does a
- *   `putCosigned` that is ahead of them;
+ *   it resolves, they survive a crash of the process and of the machine. So are, and do, all other calls that write;
+ * - an `append` whose `from` is not the number of stored entries rejects with ERR_STORE_LOCKED and changes nothing, in
+ *   whatever order and however close together processes call it: of two for one place exactly one lands. So does one
+ *   below the floor, unless it `isRestored` and reaches it; where it does, the floor is 0 from then on;
+ * - heads are kept apart: what sets the entries back, as the restoration of a backup does, leaves the heads. So a head
+ *   may be ahead of the stored entries;
+ * - a `putHead` that goes back in size, or behind the latest time of all, rejects with ERR_STORE_LOCKED and changes
+ *   nothing; so does another note of the same size and time. A process that signs late learns it before anyone sees it;
+ * - a `putCosigned` that is ahead of the stored entries rejects with ERR_STORE_LOCKED;
  * - of two contents of a mailbox the one with the larger counter stays, and of two with the same the first, in whatever
  *   order and however close together they are put;
- * - calls for one space come one after the other, except reads, which may come at any time and see every `append` that
- *   resolved before them. Calls for different spaces come as they like;
+ * - reads may come at any time, and see every write that resolved before them, in whatever process;
  * - entries and nodes never change once they are stored, except that bodies go (`Append.dropped`), so a read of what is
  *   below a signed size needs no transaction;
  * - bytes that are handed in are not changed afterwards by anyone, nor are bytes that are handed out;
  * - failures are `SealogError`s: ERR_STORE_FULL, ERR_STORE_LOCKED, ERR_STORE_CORRUPT, ERR_STORE_SCHEMA, ERR_CLOSED before
  *   `open` and after `close`, else ERR_STORE. After a write that failed in any other way than ERR_STORE_LOCKED, whether
- *   it took effect is known only after the space is read anew.
+ *   it took effect is known only after the space is read anew. A store that cannot tell what of its medium is durable,
+ *   as after an error of the disk, fails every call until it is opened again.
  */
 export interface LogStore {
+  /** May other processes append to the same spaces? */
+  readonly isShared: boolean
   /** Takes hold of the place and prepares the schema. */
   open(): Promise<void>
   readIdentity(): Promise<StoredIdentity | undefined>
@@ -163,8 +209,27 @@ export interface LogStore {
   writeIdentity(identity: StoredIdentity): Promise<void>
   /** @returns undefined for a space without entries */
   readSpace(space: SpaceId): Promise<StoredSpace | undefined>
+  /** All 0 for a space without entries. */
+  readSize(space: SpaceId): Promise<SpaceSize>
+  /** Spaces that have entries or a head, in ascending order of their ids, those behind `after`; fewer than `limit` only at the end. */
+  readSpaces(after: SpaceId | undefined, limit: number): Promise<readonly SpaceId[]>
   append(append: Append): Promise<void>
+  /** Nothing is appended any more to fewer than `size` entries, but what restores them. Keeps a larger floor. */
+  putFloor(space: SpaceId, size: number): Promise<void>
+  readHead(space: SpaceId): Promise<KeptHead | undefined>
+  /** Keeps what is about to be shown. */
   putHead(space: SpaceId, head: StoredHead): Promise<void>
+  /** Keeps what turns out to have been signed earlier, where it is larger than the head; and its time, where that is later. */
+  raiseHead(space: SpaceId, head: StoredHead): Promise<void>
+  /**
+   * Forgets that more than is stored was signed: the last resort of an operator whose entries nobody can give back. The
+   * head is then of size 0, with an empty note and the latest time as before, and the floor is 0.
+   */
+  acceptRollback(space: SpaceId): Promise<void>
+  /** Tells the other processes that a space has grown. It may be lost, and costs nobody anything but time if it is. */
+  announce(space: SpaceId): Promise<void>
+  /** @returns stops it */
+  onGrown(listener: GrowthListener): () => void
   /**
    * In the order of the log (a chain: by `seq`), from the choice's `from` on; fewer than there are where `maxBytes`
    * ends them, but one at least.
@@ -198,6 +263,25 @@ export interface LogStore {
   putMailbox(address: Uint8Array, mailbox: StoredMailbox): Promise<boolean>
   /** @param address public key, 32 bytes @returns undefined where nothing was ever put */
   readMailbox(address: Uint8Array): Promise<StoredMailbox | undefined>
+  /** In ascending order of their addresses, those behind `after`; fewer than `limit` only at the end. */
+  readMailboxes(after: Uint8Array | undefined, limit: number): Promise<readonly PlacedMailbox[]>
+  /**
+   * Looks for what no other method comes across: damage of the medium and of indexes, and rows that belong to nothing,
+   * as those behind the end of a log do. Reads everything; a store that has not got any such thing finds none.
+   * @returns at most `limit`
+   */
+  inspect(limit: number): Promise<readonly StoreFault[]>
+  /** Removes these bodies, where they are stored, and cosigned notes beyond those that are kept. */
+  discard(space: SpaceId, bodies: readonly number[]): Promise<void>
+  /**
+   * Removes all that is stored of a space. Before that, its head becomes a tombstone: of the largest size that was
+   * stored or signed, with an empty note and the latest time as before. As no signature stands for it, a relay neither
+   * serves the space again nor lets anybody restore it, and signs nothing that could contradict what it once signed.
+   * A tombstone stays one, `acceptRollback` included. May be repeated.
+   */
+  removeSpace(space: SpaceId): Promise<void>
+  /** Gives room that is not used back to the medium. May take long, and as much room again meanwhile. */
+  compact(): Promise<Compaction>
   /** Waits for calls under way; idempotent. */
   close(): Promise<void>
 }

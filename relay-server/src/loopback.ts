@@ -10,10 +10,13 @@ import {
   type Transport,
 } from 'sealog/protocol'
 import { DEFAULT_LIMITS, type Limits, type Log } from './context.ts'
+import type { CreationPolicy } from './creation-policy.ts'
+import { Gate } from './gate.ts'
 import type { LogStore } from './log-store.ts'
 import { memoryLogStore } from './log-store-memory.ts'
 import { type RevocableStore, revocableStore } from './log-store-revocable.ts'
 import { type Direction, LoopbackConnection } from './loopback-connection.ts'
+import { NO_METER } from './meter.ts'
 import { Relay } from './relay.ts'
 
 export interface LoopbackOptions {
@@ -34,6 +37,10 @@ export interface LoopbackOptions {
   readonly verifier?: SignatureVerifier
   readonly limits?: Partial<Limits>
   readonly log?: Log
+  /** Who may create spaces. Default: everybody. */
+  readonly creation?: CreationPolicy
+  /** Default false. */
+  readonly acceptRollback?: boolean
 }
 
 /** A relay in this process, and the transport that leads to it, whatever the address. */
@@ -80,14 +87,20 @@ export function loopbackRelay(options: LoopbackOptions): LoopbackRelay {
 
   function start(): Incarnation {
     const revocable = revocableStore(store, opened)
+    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const log = options.log ?? (() => {})
     const relay = new Relay({
       name,
       signingKey,
       verifier: options.verifier ?? nobleVerifier,
       environment,
       store: revocable.store,
-      limits: { ...DEFAULT_LIMITS, ...options.limits },
-      log: options.log ?? (() => {}),
+      limits,
+      log,
+      meter: NO_METER,
+      gate: new Gate({ name, limits, environment, log, store: revocable.store, creation: options.creation }),
+      turn: () => Promise.resolve(),
+      acceptRollback: options.acceptRollback ?? false,
     })
     return { relay, revocable }
   }

@@ -1,4 +1,5 @@
 import {
+  type ErrorCode,
   encodeMessage,
   type GetMailbox,
   getMailboxInput,
@@ -30,14 +31,19 @@ export class MailboxDesk {
    * @returns a promise, never rejected, that is kept when the request is answered
    */
   async handle(message: MailboxRequest, isMember: boolean): Promise<void> {
-    const { peer } = this.#socket
+    const { peer, context } = this.#socket
+    const { meter, environment } = context
+    const begun = environment.now()
+    const served = (code?: ErrorCode): void => meter.served(message.type, code, (environment.now() - begun) / 1000)
     try {
       if (message.type === 'put-mailbox') await this.#put(message, isMember)
       else await this.#get(message)
+      served()
     } catch (cause) {
       const error = tellable(cause)
       if (error.code === 'ERR_RELAY_INTERNAL') this.#logFault(error)
       peer.send(rejectFrame({ ref: message.ref, space: spaceIdOf(message.address), error }))
+      served(error.code)
     }
   }
 
@@ -53,6 +59,7 @@ export class MailboxDesk {
     }
     // Counted when it is sure that its owner asks, and before the store is: requests may overlap.
     this.#assertRoom(address)
+    context.gate.writeMailbox(address)
     this.#written.add(toHex(address))
     const isLatest = await this.#stored(() => store.putMailbox(address, { counter, bytes, signature }))
     if (!isLatest) throw new SealogError('ERR_STALE_MAILBOX', `the mailbox has counter ${counter} or a larger one`)
@@ -61,13 +68,15 @@ export class MailboxDesk {
 
   /** Who does not have the key learns nothing, not even whether there is such a mailbox. */
   async #get({ ref, address, signature }: GetMailbox): Promise<void> {
-    const { context, challenge, peer } = this.#socket
+    const { context, challenge, peer, address: client } = this.#socket
     const { name, signingKey, verifier, store } = context
+    const attempt = context.gate.attempt(client)
     const stored = await this.#stored(() => store.readMailbox(address))
     // Before the signature: whether an unknown key may be one at all costs milliseconds, and anybody could ask.
     if (stored === undefined) throw unknownMailbox()
     const message = getMailboxInput({ name, key: signingKey.publicKey }, challenge, address)
     if (!(await verifier.verify({ publicKey: address, message, signature }))) throw unknownMailbox()
+    attempt.succeeded()
     await peer.drained()
     peer.send(encodeMessage({ type: 'mailbox', ref, address, ...stored }))
   }

@@ -1,4 +1,4 @@
-import { asSealogError, encodeMessage, hasCode, SealogError, type SpaceId } from 'sealog/protocol'
+import { asSealogError, encodeMessage, hasCode, MAX_RETRY_AFTER, SealogError, type SpaceId } from 'sealog/protocol'
 
 const MAX_MESSAGE_LENGTH = 1024
 
@@ -19,7 +19,7 @@ export function rejectFrame({ ref, space, error, position = sizeIn(error) }: Ref
     code: error.code,
     message: error.message.slice(0, MAX_MESSAGE_LENGTH),
     position,
-    retryAfter: error.details.retryAfter ?? 0,
+    retryAfter: Math.min(MAX_RETRY_AFTER, error.details.retryAfter ?? 0),
   })
 }
 

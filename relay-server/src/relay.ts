@@ -1,11 +1,16 @@
+import type { SealogError, SpaceId } from 'sealog/protocol'
 import type { RelayContext } from './context.ts'
+import type { HttpHook } from './http-requests.ts'
 import { CLOSE, type Peer } from './peer.ts'
 import { RelaySession } from './session.ts'
 import { SpaceRegistry } from './space-registry.ts'
+import { tileRequests } from './tiles.ts'
 
 /** A relay without a network: whoever has a connection hands it in. */
 export class Relay {
   readonly context: RelayContext
+  /** Serves the logs as C2SP tlog-tiles, see tiles.ts. */
+  readonly tiles: HttpHook
   readonly #spaces: SpaceRegistry
   readonly #sessions = new Set<RelaySession>()
   readonly #stagingTotal = { bytes: 0 }
@@ -15,11 +20,16 @@ export class Relay {
   constructor(context: RelayContext) {
     this.context = context
     this.#spaces = new SpaceRegistry(context)
+    this.tiles = tileRequests(context, this.#spaces)
   }
 
-  /** Serves one connection; the caller hands in its frames by `onFrame` and its end by `onClose`. */
-  accept(peer: Peer): RelaySession {
-    const surroundings = { context: this.context, spaces: this.#spaces, stagingTotal: this.#stagingTotal }
+  /**
+   * Serves one connection; the caller hands in its frames by `onFrame` and its end by `onClose`.
+   * @param address of the client, where it has one
+   */
+  accept(peer: Peer, address?: string): RelaySession {
+    const { context } = this
+    const surroundings = { context, spaces: this.#spaces, stagingTotal: this.#stagingTotal, address }
     const session: RelaySession = new RelaySession(surroundings, peer, () => this.#sessions.delete(session))
     if (this.#isClosing) {
       session.close(CLOSE.goingAway, 'the relay is stopping')
@@ -32,6 +42,11 @@ export class Relay {
 
   get connections(): number {
     return this.#sessions.size
+  }
+
+  /** Stops a space whose stored log turned out to be wrong, and serves the others. */
+  refuse(space: SpaceId, error: SealogError): Promise<void> {
+    return this.#spaces.refuse(space, error)
   }
 
   /** Resolves when no request is under way. */
@@ -50,5 +65,6 @@ export class Relay {
     await Promise.race([drained, deadline])
     await this.#spaces.settle()
     for (const session of [...this.#sessions]) session.close(CLOSE.goingAway, 'the relay is stopping')
+    this.#spaces.close()
   }
 }

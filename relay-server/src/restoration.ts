@@ -1,10 +1,9 @@
-import { encodeNote, equalBytes, type Note, type Restore, SealogError } from 'sealog/protocol'
+import { equalBytes, type Note, type Restore, SealogError } from 'sealog/protocol'
 import type { RelayContext } from './context.ts'
-import { ownLineOf, readShownNote } from './own-note.ts'
+import { readShownNote } from './own-note.ts'
 import type { FindStaged } from './pushed-entry.ts'
 import { relayBehind } from './reject.ts'
 import { readTailEntry, restoreTail, type TailEntry } from './restored-tail.ts'
-import type { SignedHead } from './signed-head.ts'
 import type { SpaceSequencer } from './space-sequencer.ts'
 import type { StagingTotal } from './staging.ts'
 
@@ -99,8 +98,9 @@ export class Restoration {
   }
 
   /** Below a head that is known to be signed, nothing could be signed: so the whole of it has to come back. */
-  async #assertLost({ checkpoint }: Note): Promise<void> {
-    await this.#sequencer.inLine(async () => this.#sequencer.fallBehind(checkpoint))
+  async #assertLost(note: Note): Promise<void> {
+    await this.#sequencer.fallBehind(note)
+    const { checkpoint } = note
     const { size, behind } = this.#sequencer
     if (checkpoint.size <= size) throw new SealogError('ERR_UNEXPECTED', `the log has ${size} entries: none is missing`)
     if (behind !== undefined && checkpoint.size < behind.size) {
@@ -141,14 +141,10 @@ export class Restoration {
     if (next !== checkpoint.size) {
       throw new SealogError('ERR_UNEXPECTED', `the entries end at ${next}, where ${checkpoint.size} were signed`)
     }
-    // Cosignatures that came with it were verified by nobody here.
-    const head: SignedHead = { checkpoint, note: encodeNote(checkpoint, [ownLineOf(this.#context, note)]) }
-    await this.#sequencer.inLine(() =>
-      this.#sequencer.restore(view => {
-        const { behind } = this.#sequencer
-        return restoreTail(this.#context, view, tail, head, behind === undefined ? [] : [behind])
-      }),
-    )
+    await this.#sequencer.restore(view => {
+      const { behind } = this.#sequencer
+      return restoreTail(this.#context, view, tail, checkpoint, behind === undefined ? [] : [behind])
+    })
     const missing = tail.filter(item => !item.hasBody).length
     const { log } = this.#context
     log({ level: 'warn', event: 'restored', space: this.#sequencer.space, size: next, entries: tail.length, missing })

@@ -6,18 +6,16 @@ import {
   entryHash,
   equalBytes,
   type PushEntry,
-  rootAt,
   rootOf,
   SealogError,
   stateRoot,
 } from 'sealog/protocol'
 import { appendOf } from './append.ts'
 import type { RelayContext } from './context.ts'
-import { type AcceptedEntry, type Judged, judge, type SpaceView, seenSizesOf } from './judge.ts'
+import type { AcceptedEntry, Judged, SpaceView } from './judge.ts'
 import type { Append, StoredEntry } from './log-store.ts'
 import { type FindStaged, type PushedEntry, readPush } from './pushed-entry.ts'
-import type { SignedHead } from './signed-head.ts'
-import { withNodes } from './tree-reader.ts'
+import { judgeAccepted } from './stored-judge.ts'
 
 /** An entry that was lost, as a replica gives it back. */
 export interface TailEntry {
@@ -34,7 +32,6 @@ export interface Restored {
   readonly judged: Judged
   /** The appended entries as readers may have them. */
   readonly entries: readonly StoredEntry[]
-  readonly head: SignedHead
 }
 
 const NO_BODY = new Uint8Array(0)
@@ -81,42 +78,29 @@ export async function restoreTail(
   context: RelayContext,
   view: SpaceView,
   tail: readonly TailEntry[],
-  head: SignedHead,
+  head: Checkpoint,
   known: readonly Checkpoint[],
 ): Promise<Restored> {
-  for (const { size, root } of [head.checkpoint, ...known]) {
+  for (const { size, root } of [head, ...known]) {
     const leaves = tail.slice(0, size - view.range.size).map(({ entry }) => entry.hash)
     const range = appendLeaves(view.range, leaves)
     refuseIf(range.size !== size || !equalBytes(rootOf(range), root), `not the log that was signed for size ${size}`)
   }
-  const judged = await judgeTail(context, view, tail)
+  const judged = await judgeAccepted(
+    context,
+    view,
+    tail.map(({ entry }) => entry),
+  )
   const { state } = judged.view
-  const isSame = state !== undefined && equalBytes(stateRoot(state), head.checkpoint.stateRoot)
-  refuseIf(!isSame, `not the state that was signed for size ${head.checkpoint.size}`)
+  const isSame = state !== undefined && equalBytes(stateRoot(state), head.stateRoot)
+  refuseIf(!isSame, `not the state that was signed for size ${head.size}`)
   await assertCovered(context, judged.accepted, tail)
   const append = appendOf(view, judged)
   const { size } = view.range
   const missing = tail.flatMap(({ hasBody }, i) => (hasBody ? [] : [size + i]))
   const entries = append.entries.map((entry, i) => (tail[i]?.hasBody === true ? entry : { ...entry, body: undefined }))
-  return { append: { ...append, dropped: [...new Set([...append.dropped, ...missing])] }, judged, entries, head }
-}
-
-async function judgeTail(context: RelayContext, view: SpaceView, tail: readonly TailEntry[]): Promise<Judged> {
-  const push = tail.map(({ entry }) => entry)
-  const sizes = [...seenSizesOf([push])].filter(size => size <= view.range.size)
-  const roots = await withNodes(context.store, view.space, nodeAt => sizes.map(size => rootAt(size, nodeAt)))
-  const judged = judge(view, [push], {
-    relay: { name: context.name, key: context.signingKey.publicKey },
-    // Whether an invite had expired was decided when its join was first taken.
-    now: 0,
-    // Replicas keep no wraps but their own. Who is left without is helped by a repair.
-    lacksWraps: true,
-    seenRoots: new Map(sizes.map((size, i) => [size, roots[i] as Uint8Array])),
-    verdictOf: () => undefined,
-  })
-  const [refused] = judged.refused
-  if (refused !== undefined) throw refused.error
-  return judged
+  const dropped = [...new Set([...append.dropped, ...missing])]
+  return { append: { ...append, dropped, isRestored: true }, judged, entries }
 }
 
 /** As in a batch (protocol.md R-COVER-1, R-COVER-2): the last entry of each actor, and every control entry. */

@@ -11,8 +11,11 @@ import {
 import type { RelayContext } from './context.ts'
 import { MailboxDesk } from './mailbox-desk.ts'
 import { requestOf } from './malformed-frame.ts'
+import type { SocketEnd } from './meter.ts'
 import { CLOSE, type Peer } from './peer.ts'
 import { rejectFrame, tellable } from './reject.ts'
+import type { LoadedSocket } from './request-load.ts'
+import type { SocketPass } from './socket-gate.ts'
 import type { SocketSurroundings } from './socket-surroundings.ts'
 import { SpaceChannel } from './space-channel.ts'
 import type { SpaceRegistry } from './space-registry.ts'
@@ -23,29 +26,48 @@ export interface SessionSurroundings {
   readonly context: RelayContext
   readonly spaces: SpaceRegistry
   readonly stagingTotal: StagingTotal
+  /** Of the client, as text; undefined within one process. */
+  readonly address?: string | undefined
+}
+
+/** What it means that a connection was ended with this code, unless something else is said. */
+const ENDS: Readonly<Record<number, SocketEnd>> = {
+  [CLOSE.goingAway]: 'stopping',
+  [CLOSE.invalidData]: 'malformed',
+  [CLOSE.policy]: 'unauthenticated',
+  [CLOSE.tryAgain]: 'slow',
 }
 
 /**
  * One connection of a replica, over whatever transport: it greets, keeps the number of requests under way within
  * limits, and hands each to the channel of its space. Whatever comes in is answered with a code or ends the connection.
  */
-export class RelaySession {
+export class RelaySession implements LoadedSocket {
   readonly #context: RelayContext
+  readonly #transport: Peer
+  /** The same, for everybody but this session. */
   readonly #peer: Peer
   readonly #socket: SocketSurroundings
   readonly #onEnd: () => void
   readonly #mailboxes: MailboxDesk
   readonly #channels = new Map<SpaceId, SpaceChannel>()
   readonly #underWay = new Set<Promise<void>>()
+  readonly #pass: SocketPass
   #cancelTimeout: () => void = () => {}
+  #isAuthenticated = false
+  /** Since the socket was opened, until somebody authenticates: as they came, in whole frames, and how many of these. */
+  #receivedBytes = 0
+  #frameBytes = 0
+  #frames = 0
   #requestBytes = 0
   #isPaused = false
   #isDraining = false
   #isClosed = false
 
   /** @param onEnd called once, when the connection is closed from either side */
-  constructor({ context, spaces, stagingTotal }: SessionSurroundings, peer: Peer, onEnd: () => void) {
+  constructor({ context, spaces, stagingTotal, address }: SessionSurroundings, peer: Peer, onEnd: () => void) {
     this.#context = context
+    this.#transport = peer
     this.#peer = this.#bounded(peer)
     this.#onEnd = onEnd
     this.#socket = {
@@ -53,11 +75,15 @@ export class RelaySession {
       spaces,
       peer: this.#peer,
       staging: new Staging(context.limits, stagingTotal),
+      address,
       challenge: context.environment.random(32),
-      onAuthenticated: () => this.#cancelTimeout(),
+      onAuthenticated: () => this.#onAuthenticated(),
       assertRoom: space => this.#assertRoom(space),
     }
     this.#mailboxes = new MailboxDesk(this.#socket)
+    this.#pass = context.gate.enter(address, () => {
+      this.close(CLOSE.tryAgain, 'too many connections without a device', 'unauthenticated')
+    })
   }
 
   /** Greets. The socket then has a limited time to open or create a space. */
@@ -71,9 +97,21 @@ export class RelaySession {
     })
   }
 
+  /**
+   * Bytes came in, before they make up a frame: a transport that tells keeps strangers from filling memory with frames
+   * that never end.
+   * @returns whether they may be read on at all
+   */
+  onReceived(bytes: number): boolean {
+    if (this.#isAuthenticated) return true
+    this.#receivedBytes += bytes
+    this.#assertModest()
+    return !this.#isClosed
+  }
+
   /** Takes one frame from the replica. */
   onFrame(frame: Uint8Array): void {
-    if (this.#isClosed || this.#isDraining) return
+    if (this.#isClosed || this.#isDraining || !this.#admits(frame)) return
     let message: ReplicaMessage
     try {
       message = decodeReplicaMessage(frame)
@@ -92,11 +130,16 @@ export class RelaySession {
     for (const channel of this.#channels.values()) channel.close()
     this.#channels.clear()
     this.#socket.staging.clear()
+    this.#context.gate.load.forget(this)
+    this.#pass.release()
     this.#onEnd()
   }
 
-  close(code: number, reason: string): void {
-    this.#peer.close(code, reason)
+  /** @param why for the meter; default: what the code means */
+  close(code: number, reason: string, why: SocketEnd = ENDS[code] ?? 'internal'): void {
+    if (this.#isClosed) return
+    this.#context.meter.socketEnded(why)
+    this.#transport.close(code, reason)
     this.onClose()
   }
 
@@ -135,19 +178,29 @@ export class RelaySession {
 
   /** Counts a request until it is answered; from a socket with too many of them nothing is read in the meantime. */
   #track(request: Promise<void>, length: number): void {
+    const { load } = this.#context.gate
     this.#requestBytes += length
+    load.add(length)
     const tracked = request.finally(() => {
       this.#requestBytes -= length
       this.#underWay.delete(tracked)
-      this.#balance()
+      load.remove(length)
+      this.balance()
     })
     this.#underWay.add(tracked)
-    this.#balance()
+    this.balance()
   }
 
-  #balance(): void {
-    const { requestsPerSocket, requestBytesPerSocket } = this.#context.limits
-    const isFull = this.#underWay.size >= requestsPerSocket || this.#requestBytes >= requestBytesPerSocket
+  /** Reads on, or not, as it stands by now. */
+  balance(): void {
+    const { limits, gate } = this.#context
+    if (this.#isClosed) return
+    const isOwnFull =
+      this.#underWay.size >= limits.requestsPerSocket || this.#requestBytes >= limits.requestBytesPerSocket
+    // A socket without requests may always bring one: it must not wait for those of others for ever.
+    const waits = gate.load.isFull && this.#requestBytes > 0
+    if (waits) gate.load.wait(this)
+    const isFull = isOwnFull || waits
     if (isFull === this.#isPaused) return
     this.#isPaused = isFull
     if (isFull) this.#peer.pause()
@@ -167,8 +220,30 @@ export class RelaySession {
       drained: () => peer.drained(),
       pause: () => peer.pause(),
       resume: () => peer.resume(),
-      close: (code, reason) => peer.close(code, reason),
+      close: (code, reason) => this.close(code, reason),
     }
+  }
+
+  #onAuthenticated(): void {
+    this.#cancelTimeout()
+    this.#isAuthenticated = true
+    this.#pass.authenticated()
+  }
+
+  /** May a stranger, if it still is one, bring this frame too? If not, the connection ends. */
+  #admits(frame: Uint8Array): boolean {
+    if (this.#isAuthenticated) return true
+    this.#frameBytes += frame.length
+    this.#frames++
+    this.#assertModest()
+    return !this.#isClosed
+  }
+
+  #assertModest(): void {
+    const isModest =
+      this.#frames <= this.#context.limits.unauthenticatedRequests &&
+      this.#pass.received(Math.max(this.#receivedBytes, this.#frameBytes))
+    if (!isModest) this.close(CLOSE.policy, 'too much without a device')
   }
 
   #assertRoom(space: SpaceId): void {

@@ -2,6 +2,7 @@ import {
   type Checkpoint,
   encodeNote,
   encodeNoteText,
+  equalBytes,
   noteKeyHash,
   originOf,
   rootOf,
@@ -22,15 +23,12 @@ export interface SignedHead {
 
 /**
  * Signs the durable entries of a space and stores the note; only then may it be shown to anyone. So after a crash the
- * relay knows everything that it ever signed.
- * @param before the head so far: its time is the least that the new one may have
- * @throws SealogError whatever the store throws
+ * relay knows everything that it ever signed, and of several processes that sign at once each learns before it shows
+ * anything whether another was ahead of it.
+ * @param latest the time of the latest note so far: time never goes back
+ * @throws SealogError ERR_STORE_LOCKED where another process signed more, or later; and whatever else the store throws
  */
-export async function signHead(
-  context: RelayContext,
-  view: SpaceView,
-  before: Pick<SignedHead, 'checkpoint'> | undefined,
-): Promise<SignedHead> {
+export async function signHead(context: RelayContext, view: SpaceView, latest: number): Promise<SignedHead> {
   if (view.state === undefined) throw new TypeError('view: expected a space with a genesis')
   const origin = originOf(context.name, view.space)
   const checkpoint: Checkpoint = {
@@ -38,7 +36,7 @@ export async function signHead(
     size: view.range.size,
     root: rootOf(view.range),
     stateRoot: stateRoot(view.state),
-    time: Math.max(context.environment.now(), before?.checkpoint.time ?? 0),
+    time: Math.max(context.environment.now(), latest),
   }
   const signature = await context.signingKey.sign(encodeNoteText(checkpoint))
   const keyHash = noteKeyHash(origin, context.signingKey.publicKey)
@@ -56,21 +54,12 @@ export async function readHead(context: RelayContext, space: SpaceId, stored: St
   return { checkpoint, note: stored.note }
 }
 
-/**
- * The head of a log whose lost end was given back: the note that this relay signed for it then; or a new one, where it
- * has signed something later since, as time must not go back.
- * @param signed what else this relay is known to have signed of this space
- * @param head of the view's size, root and state root, by this relay
- */
-export async function continueHead(
-  context: RelayContext,
-  view: SpaceView,
-  signed: readonly Checkpoint[],
-  head: SignedHead,
-): Promise<SignedHead> {
-  const { size, time } = head.checkpoint
-  const latest = signed.find(other => other.time > time && signed.every(({ time: each }) => each <= other.time))
-  if (latest !== undefined) return signHead(context, view, { checkpoint: latest })
-  await context.store.putHead(view.space, { size, time, note: head.note })
-  return head
+/** @throws SealogError ERR_STORE_CORRUPT where the head is of this size, and of another log or state */
+export function assertHeadOf({ range, state }: SpaceView, { checkpoint }: SignedHead): void {
+  const isSame =
+    state !== undefined &&
+    checkpoint.size === range.size &&
+    equalBytes(checkpoint.root, rootOf(range)) &&
+    equalBytes(checkpoint.stateRoot, stateRoot(state))
+  if (!isSame) throw new SealogError('ERR_STORE_CORRUPT', 'the log is another than the signed one')
 }

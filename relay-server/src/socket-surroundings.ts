@@ -10,6 +10,8 @@ export interface SocketSurroundings {
   readonly spaces: SpaceRegistry
   readonly peer: Peer
   readonly staging: Staging
+  /** Of the client, as text; undefined within one process. */
+  readonly address: string | undefined
   /** What devices sign on this socket, 32 bytes. */
   readonly challenge: Uint8Array
   /** The socket has opened or created a space. */

@@ -1,4 +1,5 @@
 import {
+  type ErrorCode,
   encodeMessage,
   hasCode,
   isZero,
@@ -9,8 +10,10 @@ import {
   type SpaceRequest,
   spaceIdOf,
 } from 'sealog/protocol'
+import type { Creation } from './gate.ts'
 import type { Push } from './judge.ts'
-import { chainFrames, skipFrames } from './log-answers.ts'
+import { type AdmittedPush, admitPush } from './push-admission.ts'
+import { withinBodyLength } from './push-cost.ts'
 import { readPush } from './pushed-entry.ts'
 import { rejectFrame, tellable } from './reject.ts'
 import type { Restoration } from './restoration.ts'
@@ -19,8 +22,10 @@ import { notOpen, SpaceReading } from './space-reading.ts'
 import type { PushOutcome, SpaceSequencer } from './space-sequencer.ts'
 import type { Subscription } from './subscription.ts'
 
+/** The code of a refusal; undefined for what was carried out. */
+type Verdict = ErrorCode | undefined
 /** Waits for what is left of a request once the next one may be served. */
-type Rest = () => Promise<void>
+type Rest = () => Promise<Verdict>
 
 /**
  * One space on one socket. Requests are served one after the other, in the order in which they came; a push is served
@@ -60,14 +65,17 @@ export class SpaceChannel {
 
   /** @returns a promise, never rejected, that is kept when the request is answered */
   async handle(message: SpaceRequest): Promise<void> {
+    const { meter, environment } = this.#socket.context
+    const begun = environment.now()
     this.#requests++
     if (message.type === 'open') this.#opens++
     const served = this.#tail.then(() => this.#serve(message))
     this.#tail = served
     const rest = await served
-    await rest?.()
+    const verdict = await rest()
     if (message.type === 'open') this.#opens--
     this.#requests--
+    meter.served(message.type, verdict, (environment.now() - begun) / 1000)
   }
 
   /** The socket is gone. */
@@ -77,13 +85,13 @@ export class SpaceChannel {
     this.#endRestoring()
   }
 
-  async #serve(message: SpaceRequest): Promise<Rest | undefined> {
-    if (this.#isClosed) return undefined
+  async #serve(message: SpaceRequest): Promise<Rest> {
+    if (this.#isClosed) return async () => undefined
     try {
-      return await this.#dispatch(message)
+      return (await this.#dispatch(message)) ?? (async () => undefined)
     } catch (error) {
-      this.#reject(message.type === 'leave' ? 0 : message.ref, error)
-      return undefined
+      const code = this.#reject(message.type === 'leave' ? 0 : message.ref, error)
+      return async () => code
     }
   }
 
@@ -106,10 +114,10 @@ export class SpaceChannel {
         await this.#reading.sendBody(message)
         return undefined
       case 'read':
-        this.#reading.assertOpen().subscription.audit(message.ref, message.from, message.to)
+        this.#reading.sendAudit(message)
         return undefined
       case 'skip':
-        await this.#reading.answer((lease, device) => skipFrames(this.#socket.context, lease, device, message))
+        await this.#reading.sendSkip(message)
         return undefined
       case 'get-document':
         this.#reading.sendDocument(message)
@@ -118,11 +126,10 @@ export class SpaceChannel {
         this.#reading.sendKeys(message)
         return undefined
       case 'get-chain':
-        this.#reading.assertContent()
-        await this.#reading.answer(lease => chainFrames(this.#socket.context, lease, message))
+        await this.#reading.sendChain(message)
         return undefined
       case 'cosign':
-        await this.#reading.holding((lease, device) => lease.cosignatures.take(message, device))
+        await this.#reading.takeCosignature(message)
         this.#confirm(message.ref)
         return undefined
       case 'restore':
@@ -142,17 +149,65 @@ export class SpaceChannel {
   // -- Writing ------------------------------------------------------------------------------------------------------
 
   async #push(message: PushMessage): Promise<Rest> {
-    const push = readPush(message.entries, hash => this.#socket.staging.find(this.space, hash))
+    const { limits } = this.#socket.context
+    const entries = readPush(message.entries, hash => this.#socket.staging.find(this.space, hash))
+    const push = withinBodyLength(entries, limits.bodyLength)
     const { subscription } = this.#reading
     this.#assertMayPush(push)
-    const lease = await this.#socket.spaces.acquire(this.space)
-    const origin = subscription && { follower: subscription, ref: message.ref }
-    const outcome = lease.sequencer.push(push, origin)
+    return subscription === undefined ? this.#create(message, push) : this.#append(message, push, subscription)
+  }
+
+  async #append({ ref }: PushMessage, push: Push, subscription: Subscription): Promise<Rest> {
+    const { spaces, context, address } = this.#socket
+    const lease = await spaces.acquire(this.space)
+    const { sequencer } = lease
+    let admitted: AdmittedPush
+    try {
+      const pusher = { space: this.space, device: subscription.device, address }
+      admitted = admitPush(context.gate, pusher, push, sequencer)
+    } catch (error) {
+      lease.release()
+      throw error
+    }
+    const outcome = sequencer.push(push, { follower: subscription, ref })
+    return async () => {
+      let landed = 0
+      try {
+        const result = await outcome
+        landed = result.landed
+        return await this.#answerPush(ref, push, result, subscription, sequencer)
+      } catch (error) {
+        return this.#reject(ref, error)
+      } finally {
+        admitted.landed(landed)
+        lease.release()
+      }
+    }
+  }
+
+  /** Of a space that exists already, nobody asks whether it may be created: its acknowledgement may have been lost. */
+  async #create({ ref, admission: token }: PushMessage, push: Push): Promise<Rest> {
+    const { spaces, context, address } = this.#socket
+    const attempt = context.gate.attempt(address)
+    const lease = await spaces.acquire(this.space)
+    const { sequencer } = lease
+    let creation: Creation | undefined
+    try {
+      const isNew = sequencer.head === undefined && sequencer.behind === undefined
+      if (isNew) creation = await context.gate.create({ space: this.space, address, token })
+    } catch (error) {
+      lease.release()
+      throw error
+    }
+    const outcome = sequencer.push(push)
     return async () => {
       try {
-        await this.#answerPush(message.ref, push, await outcome, subscription, lease.sequencer)
+        const result = await outcome
+        if (result.landed > 0) attempt.succeeded()
+        else creation?.failed()
+        return await this.#answerPush(ref, push, result, undefined, sequencer)
       } catch (error) {
-        this.#reject(message.ref, error)
+        return this.#reject(ref, error)
       } finally {
         lease.release()
       }
@@ -182,7 +237,7 @@ export class SpaceChannel {
     { landed, refused }: PushOutcome,
     subscription: Subscription | undefined,
     sequencer: SpaceSequencer,
-  ): Promise<void> {
+  ): Promise<Verdict> {
     if (landed > 0) this.#socket.onAuthenticated()
     for (const entry of push.slice(0, landed)) {
       if ('fault' in entry) continue
@@ -192,12 +247,13 @@ export class SpaceChannel {
     // Who created the space and asked to open it already gets its entries by that.
     const isUnanswered = subscription === undefined && this.#opens === 0
     if (landed > 0 && isUnanswered) await this.#sendEntries(sequencer, landed, refused === undefined ? ref : 0)
-    if (refused === undefined) return
+    if (refused === undefined) return undefined
     const { position, error } = refused
     if (hasCode(error, 'ERR_RELAY_INTERNAL')) this.#logFault(error)
     const frame = rejectFrame({ ref, space: this.space, error, position })
     if (subscription === undefined || subscription.hasEnded) this.#socket.peer.send(frame)
     else subscription.refuse(frame)
+    return error.code
   }
 
   /** The first entries of a space, to the socket that just created it. */
@@ -211,11 +267,13 @@ export class SpaceChannel {
 
   /** Whoever gives back what is lost need not be known here: see `Restoration`. */
   async #restore(message: Restore): Promise<void> {
-    const lease = await this.#socket.spaces.acquire(this.space)
+    const { spaces, context, address, staging, onAuthenticated } = this.#socket
+    const attempt = context.gate.attempt(address)
+    const lease = await spaces.acquire(this.space)
     try {
       this.#restoring = lease.restoration
-      const { staging, onAuthenticated } = this.#socket
       await lease.restoration.take(message, this, hash => staging.find(this.space, hash))
+      attempt.succeeded()
       onAuthenticated()
       if (!message.more || this.#isClosed) this.#endRestoring()
       this.#confirm(message.ref)
@@ -234,10 +292,11 @@ export class SpaceChannel {
 
   // -- Refusals -----------------------------------------------------------------------------------------------------
 
-  #reject(ref: number, cause: unknown): void {
+  #reject(ref: number, cause: unknown): ErrorCode {
     const error = tellable(cause)
     if (error.code === 'ERR_RELAY_INTERNAL') this.#logFault(error)
     this.#socket.peer.send(rejectFrame({ ref, space: this.space, error }))
+    return error.code
   }
 
   #logFault(error: SealogError): void {

@@ -1,21 +1,33 @@
 import {
+  type Cosign,
   encodeMessage,
   type GetBody,
+  type GetChain,
   type GetDocument,
   type GetKeys,
+  hasCode,
   INLINE_BODY_LENGTH,
   type Open,
   type Pull,
+  type Read,
   SealogError,
+  type Skip,
   type SpaceId,
 } from 'sealog/protocol'
 import { mayHaveContent } from './content-rights.ts'
 import { authenticate, deviceOf } from './device-authentication.ts'
-import { documentFrames, keyFrames } from './log-answers.ts'
+import { chainFrames, documentFrames, keyFrames, skipFrames } from './log-answers.ts'
 import { relayBehind, removedDevice } from './reject.ts'
 import type { SocketSurroundings } from './socket-surroundings.ts'
 import type { Lease } from './space-registry.ts'
 import { Subscription } from './subscription.ts'
+
+/** What a skip costs, in bytes as if they were sent: a read of the control entries, and proofs. */
+const SKIP_COST: number = 16 * 1024
+/** What a cosignature costs, likewise: a signature to verify, and a write. */
+const COSIGN_COST: number = 64 * 1024
+/** What it costs to go over one entry on the way to an older state, likewise. */
+const REWOUND_COST = 256
 
 interface Reading {
   readonly subscription: Subscription
@@ -61,10 +73,23 @@ export class SpaceReading {
   /** Authenticates the device and sends the log from where it is, in the place of what was open. */
   async open(message: Open): Promise<void> {
     this.#socket.assertRoom(this.space)
+    // Before the space is looked for: made-up ones cost the relay a look into its store.
+    const attempt = this.#socket.context.gate.attempt(this.#socket.address)
+    try {
+      await this.#open(message)
+      attempt.succeeded()
+    } catch (error) {
+      const isStranger = hasCode(error, 'ERR_UNKNOWN_SPACE') || hasCode(error, 'ERR_UNAUTHORIZED')
+      if (!isStranger) attempt.succeeded()
+      throw error
+    }
+  }
+
+  async #open(message: Open): Promise<void> {
     const lease = await this.#socket.spaces.acquire(this.space)
     try {
-      // What was pushed before on this socket decides too: a join makes its device current.
-      await lease.sequencer.idle()
+      // What was pushed before decides too, here or in another process: a join makes its device current.
+      await lease.sequencer.level()
       // Before the device: it may have been admitted in what is lost.
       lease.sequencer.assertLevel()
       // Before the signature: whether an unknown key may be one at all costs milliseconds, and anybody could ask.
@@ -85,6 +110,9 @@ export class SpaceReading {
     const { number, removed } = deviceOf(sequencer, device)
     const size = sequencer.head?.checkpoint.size ?? 0
     if (from > size) throw relayBehind(size)
+    const { gate } = this.#socket.context
+    // Whoever is level reads nothing but what is new; who reads it all over and over has to wait.
+    if (from < size) gate.read(this.space, number, 0)
     this.end()
     if (this.#isClosed) {
       lease.release()
@@ -98,6 +126,7 @@ export class SpaceReading {
       wants,
       ref,
       peer: this.#socket.peer,
+      onRead: bytes => gate.sent(this.space, number, bytes),
       onEnd: () => {
         if (this.#reading?.subscription !== subscription) return
         // A device that was told of its removal hears that again, whatever it asks, until it opens as another one.
@@ -157,10 +186,13 @@ export class SpaceReading {
       // As for a body that is lost: a replica goes on without, and takes what else there is in the same message.
       throw new SealogError('ERR_BODY', 'content is for members')
     }
+    const { gate } = this.#socket.context
+    gate.read(this.space, reading.subscription.device)
     await peer.drained()
     const bytes = await sequencer.readBody(index, offset, INLINE_BODY_LENGTH)
     if (bytes === undefined) throw new SealogError('ERR_BODY', `the body of entry ${index} is not stored`)
     if (bytes.length === 0 && offset > 0) throw new SealogError('ERR_UNEXPECTED', `the body ends before ${offset}`)
+    gate.sent(this.space, reading.subscription.device, bytes.length)
     peer.send(encodeMessage({ type: 'body-part', ref, space: this.space, offset, bytes }))
   }
 
@@ -180,20 +212,53 @@ export class SpaceReading {
 
   /** Sends what does not depend on where the reader is, as slowly as it is taken. */
   answer(compose: (lease: Lease, device: number) => AsyncIterable<Uint8Array>): Promise<void> {
-    const { peer } = this.#socket
+    const { peer, context } = this.#socket
     return this.holding(async (lease, device) => {
       for await (const frame of compose(lease, device)) {
         await peer.drained()
         if (this.#isClosed) return
+        context.gate.sent(this.space, device, frame.length)
         peer.send(frame)
       }
     })
+  }
+
+  /** In line with everything else that the reader gets. */
+  sendAudit({ ref, from, to }: Read): void {
+    const { subscription } = this.assertOpen()
+    this.#socket.context.gate.read(this.space, subscription.device)
+    subscription.audit(ref, from, to)
+  }
+
+  /** To a size that may be long ago, whose state has to be found again. */
+  async sendSkip(message: Skip): Promise<void> {
+    const { subscription, lease } = this.assertOpen()
+    const { context } = this.#socket
+    const { size } = lease.sequencer
+    const distance = message.at === 0 ? 0 : Math.max(0, Math.min(message.at, size - message.at))
+    context.gate.read(this.space, subscription.device, SKIP_COST + distance * REWOUND_COST)
+    await this.answer((held, device) => skipFrames(context, held, device, message))
+  }
+
+  /** Written durably, one for all sizes: whoever brings them all the time has to wait like a reader. */
+  async takeCosignature(message: Cosign): Promise<void> {
+    const { subscription } = this.assertOpen()
+    this.#socket.context.gate.read(this.space, subscription.device, COSIGN_COST)
+    await this.holding((lease, device) => lease.cosignatures.take(message, device))
+  }
+
+  async sendChain(message: GetChain): Promise<void> {
+    const { subscription } = this.assertContent()
+    const { context } = this.#socket
+    context.gate.read(this.space, subscription.device)
+    await this.answer(lease => chainFrames(context, lease, message))
   }
 
   /** As of what the reader has when it comes, after which bodies of the document travel too. */
   sendDocument(message: GetDocument): void {
     const { subscription, lease } = this.assertContent()
     const { context } = this.#socket
+    context.gate.read(this.space, subscription.device)
     subscription.answerWith(message.ref, position => {
       subscription.want(message.document)
       return documentFrames(context, lease, message, position)

@@ -23,7 +23,7 @@ import {
 import type { RelayContext } from './context.ts'
 import type { SpaceView } from './judge.ts'
 import type { StateRows, StoredSpace } from './log-store.ts'
-import { readHead, type SignedHead, signHead } from './signed-head.ts'
+import { readHead, type SignedHead } from './signed-head.ts'
 import { withNodes } from './tree-reader.ts'
 
 /** How many of the last entries are hashed again when a space is opened. */
@@ -31,38 +31,63 @@ const RECHECKED_ENTRIES = 64
 
 export interface RecoveredSpace {
   readonly view: SpaceView
-  /** Undefined where the space has no entry. */
+  /** Undefined where nothing is signed; of fewer entries than the view where the relay stopped before it signed them. */
   readonly head: SignedHead | undefined
   /** What this relay has signed beyond what is stored: it has lost the end of the log, and must not sign before it has it back. */
   readonly behind: Checkpoint | undefined
+  /** Time of the latest note that it signed, 0 where there is none. */
+  readonly latest: number
+  /** Stored bytes. */
+  readonly bytes: number
 }
 
 /**
- * Brings a space back from the store, and signs what was durable but not signed when the relay stopped. What was signed
- * is the measure: a store that leads to another root is not served from, and one that is behind it only takes back what
- * it lost.
- * @throws SealogError ERR_RELAY_STORAGE where the store contradicts itself or the signed head
+ * Brings a space back from the store. What was signed is the measure: a store that leads to another root is not served
+ * from, and one that is behind it only takes back what it lost, unless the operator has given that up. What is durable
+ * and not signed, as after a crash, is behind the head: signing it is left to `LogEnd`.
+ * @throws SealogError ERR_UNKNOWN_SPACE where it was removed; ERR_STORE_CORRUPT where the store contradicts itself or the signed head, and whatever it throws
  */
 export async function recoverSpace(context: RelayContext, space: SpaceId): Promise<RecoveredSpace> {
-  try {
-    const stored = await context.store.readSpace(space)
-    if (stored === undefined) {
-      return { view: { space, range: { size: 0, hashes: [] }, state: undefined }, head: undefined, behind: undefined }
-    }
-    const view = await readView(context, space, stored)
-    const head = stored.head && (await readHead(context, space, stored.head))
-    if (head !== undefined && head.checkpoint.size > view.range.size) {
-      const { size } = head.checkpoint
-      context.log({ level: 'error', event: 'relay-behind', space, signed: size, stored: view.range.size })
-      return { view, head: undefined, behind: head.checkpoint }
-    }
-    await checkHead(context, view, head)
-    if (head !== undefined && head.checkpoint.size === view.range.size) return { view, head, behind: undefined }
-    context.log({ level: 'warn', event: 'signing-after-crash', space, size: view.range.size })
-    return { view, head: await signHead(context, view, head), behind: undefined }
-  } catch (cause) {
-    throw new SealogError('ERR_RELAY_STORAGE', `the space cannot be served: ${reason(cause)}`, { cause })
+  const { store } = context
+  // The head first: entries are stored before they are signed, so that more of them is the rule, and fewer a loss.
+  const kept = await store.readHead(space)
+  if (kept !== undefined && kept.size > 0 && kept.note.length === 0) {
+    throw new SealogError('ERR_UNKNOWN_SPACE', 'the space was removed by the operator of the relay')
   }
+  const stored = await store.readSpace(space)
+  const size = stored?.size ?? 0
+  const { floor = 0, bytes = 0 } = stored ?? {}
+  const latest = kept?.latest ?? 0
+  const isBehind = Math.max(kept?.size ?? 0, floor) > size
+  if (isBehind && context.acceptRollback) {
+    context.log({ level: 'error', event: 'rollback-accepted', space, signed: kept?.size ?? floor, stored: size })
+    await store.acceptRollback(space)
+  }
+  const view = stored === undefined ? emptyView(space) : await readView(context, space, stored)
+  const isGivenUp = isBehind && context.acceptRollback
+  const head = kept === undefined || kept.size === 0 || isGivenUp ? undefined : await readHead(context, space, kept)
+  if (isBehind && !isGivenUp)
+    return { view, head: undefined, behind: await behindOf(context, space, size, head), latest, bytes }
+  await checkHead(context, view, head)
+  return { view, head, behind: undefined, latest, bytes }
+}
+
+function emptyView(space: SpaceId): SpaceView {
+  return { space, range: { size: 0, hashes: [] }, state: undefined }
+}
+
+/** Nobody may append to it any more, in whatever process. */
+async function behindOf(
+  context: RelayContext,
+  space: SpaceId,
+  size: number,
+  head: SignedHead | undefined,
+): Promise<Checkpoint> {
+  refuseIf(head === undefined || head.checkpoint.size <= size, 'of the entries that were signed nothing is known')
+  const { checkpoint } = head as SignedHead
+  await context.store.putFloor(space, checkpoint.size)
+  context.log({ level: 'error', event: 'relay-behind', space, signed: checkpoint.size, stored: size })
+  return checkpoint
 }
 
 async function readView(context: RelayContext, space: SpaceId, stored: StoredSpace): Promise<SpaceView> {
@@ -77,8 +102,11 @@ async function readView(context: RelayContext, space: SpaceId, stored: StoredSpa
 }
 
 async function checkLastEntries(context: RelayContext, space: SpaceId, size: number): Promise<void> {
+  const { store } = context
   const from = Math.max(0, size - RECHECKED_ENTRIES)
-  const entries = await context.store.readEntries(space, { from, to: size + 1, inlineLength: -1, maxBytes: Infinity })
+  // Other processes may have appended more since.
+  const to = store.isShared ? size : size + 1
+  const entries = await store.readEntries(space, { from, to, inlineLength: -1, maxBytes: Infinity })
   refuseIf(entries.length !== size - from, 'the number of entries is another')
   for (const entry of entries) refuseIf(!equalBytes(entryHash(entry.header), entry.hash), 'an entry has another hash')
 }
@@ -118,8 +146,4 @@ function refuseIf(refused: boolean, message: string): void {
 
 function corrupt(message: string): SealogError {
   return new SealogError('ERR_STORE_CORRUPT', message)
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : 'unknown'
 }

@@ -3,29 +3,27 @@ import {
   type DocumentId,
   type DocumentRecord,
   hasCode,
-  rootAt,
+  type Note,
   SealogError,
   type SpaceId,
   type SpaceState,
   type StateMap,
 } from 'sealog/protocol'
-import { appendOf } from './append.ts'
 import { type Broadcast, makeBroadcast } from './broadcast.ts'
 import { mayHaveContent } from './content-rights.ts'
 import type { RelayContext } from './context.ts'
-import { type Judged, type Push, type RefusedEntry, type SpaceView, seenSizesOf } from './judge.ts'
-import { judgeVerified } from './judge-verified.ts'
+import type { Judged, Push, RefusedEntry, SpaceView } from './judge.ts'
+import type { LogEnd } from './log-end.ts'
 import type { StoredEntry } from './log-store.ts'
+import { nextGroup, type Waiting } from './push-queue.ts'
 import { relayBehind } from './reject.ts'
 import type { Restored } from './restored-tail.ts'
-import { continueHead, type SignedHead, signHead } from './signed-head.ts'
-import type { RecoveredSpace } from './space-recovery.ts'
+import type { SignedHead } from './signed-head.ts'
 import { readPart, type SyncPart } from './sync-part.ts'
 import { TracedParts } from './traced-parts.ts'
-import { withNodes } from './tree-reader.ts'
 
-/** Roots kept at hand: most authors have seen one of the latest sizes. */
-const KNOWN_ROOTS = 256
+/** Milliseconds after which somebody who finds the store failing may try again. */
+const RETRY_AFTER = 1000
 
 /** Whom a stretch of the log is for. */
 export interface Reader {
@@ -49,6 +47,8 @@ export interface Follower {
    * @param refs requests of this follower that the new entries answer, in order
    */
   onAppended(broadcast: Broadcast | undefined, refs: readonly number[]): void
+  /** Nothing more comes: the store failed. The space can be opened anew, and is then as the store has it. */
+  onFailed(error: SealogError): void
 }
 
 export interface PushOutcome {
@@ -58,82 +58,86 @@ export interface PushOutcome {
   readonly refused: RefusedEntry | undefined
 }
 
-interface PushRequest {
+interface PushRequest extends Waiting {
   readonly push: Push
   readonly origin: { readonly follower: Follower; readonly ref: number } | undefined
   readonly resolve: (outcome: PushOutcome) => void
 }
 
-interface SettleRequest {
-  readonly needsFreshNote: boolean
+interface SettleRequest extends Waiting {
+  readonly needs: 'order' | 'others' | 'fresh note'
   readonly resolve: () => void
 }
 
-interface TaskRequest {
+interface TaskRequest extends Waiting {
   /** Never rejects. */
   readonly task: () => Promise<void>
 }
+
+const NO_PUSH: Waiting = { by: undefined, entries: 0, bytes: 0 }
 
 type Request = PushRequest | SettleRequest | TaskRequest
 
 /**
  * Orders the pushes of one space (DESIGN §8): verify, reduce, append in one durable transaction, sign, show. What
- * arrives while a group is under way makes up the next one. After the store failed once nothing is accepted any more;
- * what was signed before can still be read.
+ * arrives while a group is under way makes up the next one. After the store failed once this sequencer is over: nothing
+ * is accepted any more, its followers are told, and whoever asks for the space next gets one that begins with what the
+ * store has.
  */
 export class SpaceSequencer {
   readonly space: SpaceId
   readonly #context: RelayContext
+  readonly #end: LogEnd
+  readonly #onFailed: (error: SealogError) => void
   readonly #followers = new Set<Follower>()
-  readonly #roots = new Map<number, Uint8Array>()
   readonly #traced: TracedParts
-  readonly #queue: Request[] = []
-  #view: SpaceView
-  #head: SignedHead | undefined
-  /** The largest log that this relay has signed, where that is more than it has: it signs nothing until it has it back. */
-  #behind: Checkpoint | undefined
+  #queue: Request[] = []
   #failure: SealogError | undefined
   #isRunning = false
+  #isFollowing = false
 
-  constructor(context: RelayContext, recovered: RecoveredSpace) {
-    this.space = recovered.view.space
+  /** @param onFailed called once, when nothing is accepted any more */
+  constructor(context: RelayContext, end: LogEnd, onFailed: (error: SealogError) => void) {
+    this.space = end.view.space
     this.#context = context
-    this.#view = recovered.view
-    this.#head = recovered.head
-    this.#traced = new TracedParts(context.store, recovered.view.space)
-    this.#behind = recovered.behind
+    this.#end = end
+    this.#onFailed = onFailed
+    this.#traced = new TracedParts(context.store, this.space)
   }
 
   /** Number of entries that are stored. */
   get size(): number {
-    return this.#view.range.size
+    return this.#end.view.range.size
+  }
+
+  /** Bytes that are stored. */
+  get bytes(): number {
+    return this.#end.bytes
   }
 
   /** What this relay has signed beyond what it has (DESIGN §5.5); undefined where it has everything it knows of. */
   get behind(): Checkpoint | undefined {
-    return this.#behind
+    return this.#end.behind
   }
 
   /** @throws SealogError ERR_RELAY_BEHIND where the relay knows that it has lost entries: it says nothing about the rest */
   assertLevel(): void {
-    if (this.#behind !== undefined) throw relayBehind(this.size)
+    if (this.behind !== undefined) throw relayBehind(this.size)
   }
 
   /**
-   * This relay has lost entries if `proof` is about a larger log: for it signed that, as the caller has verified. To be
-   * called in line, as what it has signed itself in the meantime is no loss.
+   * This relay has lost entries if the note is about a larger log: for it signed that, as the caller has verified.
+   * @throws SealogError ERR_RELAY_STORAGE
    */
-  fallBehind(proof: Checkpoint): void {
-    if (proof.size <= Math.max(this.size, this.#behind?.size ?? 0)) return
-    this.#behind = proof
-    const { log } = this.#context
-    log({ level: 'error', event: 'relay-behind', space: this.space, signed: proof.size, stored: this.size })
+  fallBehind(note: Note): Promise<void> {
+    return this.inLine(() => this.#orFail(() => this.#end.fallBehind(note)))
   }
 
   /** Runs what writes to the store by other ways than a push when nothing else of this space does. */
   inLine<T>(run: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#enqueue({
+        ...NO_PUSH,
         async task() {
           try {
             resolve(await run())
@@ -146,52 +150,82 @@ export class SpaceSequencer {
   }
 
   /**
-   * Appends what was lost and given back, and goes on as if nothing had happened; to be called in line.
+   * Appends what was lost and given back, and goes on as if nothing had happened.
    * @param compose judges what was given back on top of the view as it is by then; what it throws changes nothing
    */
-  async restore(compose: (view: SpaceView) => Promise<Restored>): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure
-    const { append, entries, judged, head } = await compose(this.#view)
-    try {
-      await this.#context.store.append(append)
-      this.#view = judged.view
-      const signed = [this.#head?.checkpoint, this.#behind].filter(checkpoint => checkpoint !== undefined)
-      this.#head = await continueHead(this.#context, judged.view, signed, head)
-      this.#behind = undefined
-      this.#rememberRoot(judged.view.range.size, this.#head.checkpoint.root)
-      await this.#show(entries, new Map())
-    } catch (error) {
-      throw this.#fail(error)
-    }
+  restore(compose: (view: SpaceView) => Promise<Restored>): Promise<void> {
+    return this.inLine(async () => {
+      let refusal: unknown
+      const composed = async (view: SpaceView): Promise<Restored> => {
+        try {
+          return await compose(view)
+        } catch (error) {
+          refusal = error
+          throw error
+        }
+      }
+      try {
+        await this.#orFail(
+          () => this.#end.restore(composed),
+          () => refusal === undefined,
+        )
+        this.#announce()
+      } finally {
+        await this.#showGrowth(new Map())
+      }
+    })
   }
 
   /** Of all entries that may be shown; undefined where the space has none. */
   get head(): SignedHead | undefined {
-    return this.#head
+    return this.#end.head
   }
 
   /** After all entries that may be shown. */
   get state(): SpaceState | undefined {
-    return this.#head === undefined ? undefined : this.#view.state
+    return this.head === undefined ? undefined : this.#end.view.state
   }
 
   /** @param origin whose request it is, if it follows the log; its answer is then `onAppended` */
   push(push: Push, origin?: { readonly follower: Follower; readonly ref: number }): Promise<PushOutcome> {
-    return new Promise(resolve => this.#enqueue({ push, origin, resolve }))
+    // A device with many sockets is one author; whoever follows nothing creates the space.
+    const by = origin === undefined ? 'genesis' : origin.follower.device
+    return new Promise(resolve => {
+      this.#enqueue({ push, origin, resolve, by, entries: push.length, bytes: lengthOf(push) })
+    })
   }
 
   /** Resolves when everything asked for before is done, and the note is not older than the limit. */
   settle(): Promise<void> {
-    return new Promise(resolve => this.#enqueue({ needsFreshNote: true, resolve }))
+    return new Promise(resolve => this.#enqueue({ ...NO_PUSH, needs: 'fresh note', resolve }))
+  }
+
+  /** Resolves when everything asked for before is done, and what other processes appended before is here. */
+  level(): Promise<void> {
+    return new Promise(resolve => this.#enqueue({ ...NO_PUSH, needs: 'others', resolve }))
   }
 
   /** Resolves when everything asked for before is done. */
   idle(): Promise<void> {
-    return new Promise(resolve => this.#enqueue({ needsFreshNote: false, resolve }))
+    return new Promise(resolve => this.#enqueue({ ...NO_PUSH, needs: 'order', resolve }))
+  }
+
+  /** Another process appended, or may have. */
+  onGrown(): void {
+    if (this.#isFollowing || this.#failure !== undefined) return
+    this.#isFollowing = true
+    const resolve = (): void => {}
+    this.#enqueue({ ...NO_PUSH, needs: 'others', resolve })
+  }
+
+  /** Accepts and shows nothing any more, as what is stored turned out to be wrong. */
+  stop(error: SealogError): void {
+    this.#fail(error)
   }
 
   follow(follower: Follower): void {
-    this.#followers.add(follower)
+    if (this.#failure === undefined) this.#followers.add(follower)
+    else follower.onFailed(this.#failure)
   }
 
   unfollow(follower: Follower): void {
@@ -218,7 +252,7 @@ export class SpaceSequencer {
     try {
       return await readPart(this.#context.store, this.space, from, limit, head, hasContent ? undefined : { carries })
     } catch (error) {
-      throw this.#storageError(error)
+      throw storageError(error)
     }
   }
 
@@ -231,24 +265,24 @@ export class SpaceSequencer {
   async documentsAt(size: number): Promise<StateMap<DocumentRecord>> {
     const { state } = this.#shown()
     try {
-      return await this.#traced.documentsAt(size, { size: this.#view.range.size, state })
+      return await this.#traced.documentsAt(size, { size: this.size, state })
     } catch (error) {
-      throw this.#storageError(error)
+      throw storageError(error)
     }
   }
 
   async #readTraced(from: number, limit: number, carries: (entry: StoredEntry) => boolean): Promise<SyncPart> {
     const { head, state } = this.#shown()
     try {
-      return await this.#traced.read({ from, limit, head, latest: { size: this.#view.range.size, state }, carries })
+      return await this.#traced.read({ from, limit, head, latest: { size: this.size, state }, carries })
     } catch (error) {
-      throw this.#storageError(error)
+      throw storageError(error)
     }
   }
 
   #shown(): { readonly head: SignedHead; readonly state: SpaceState } {
-    const head = this.#head
-    const { state } = this.#view
+    const { head } = this
+    const { state } = this.#end.view
     if (head === undefined || state === undefined) {
       throw new SealogError('ERR_UNKNOWN_SPACE', 'the space has no entries')
     }
@@ -262,7 +296,7 @@ export class SpaceSequencer {
       const [entry] = await this.#context.store.readEntries(this.space, range)
       return entry?.isControl === true
     } catch (error) {
-      throw this.#storageError(error)
+      throw storageError(error)
     }
   }
 
@@ -271,7 +305,7 @@ export class SpaceSequencer {
     try {
       return await this.#context.store.readBody(this.space, index, offset, length)
     } catch (error) {
-      throw this.#storageError(error)
+      throw storageError(error)
     }
   }
 
@@ -282,32 +316,27 @@ export class SpaceSequencer {
 
   async #run(): Promise<void> {
     this.#isRunning = true
-    // What arrived together shares the first group too.
-    await Promise.resolve()
-    while (this.#queue.length > 0) await this.#serve(this.#takeGroup())
+    while (this.#queue.length > 0) {
+      // What arrives together shares a group, and what is for other spaces gets its turn between two.
+      await this.#context.turn()
+      await this.#serve(this.#takeGroup())
+    }
     this.#isRunning = false
   }
 
   #takeGroup(): readonly Request[] {
     const { groupEntries, groupBytes } = this.#context.limits
-    let entries = 0
-    let bytes = 0
-    let count = 0
-    for (const request of this.#queue) {
-      if ('push' in request) {
-        entries += request.push.length
-        bytes += lengthOf(request.push)
-      }
-      if (count > 0 && (entries > groupEntries || bytes > groupBytes)) break
-      count++
-    }
-    return this.#queue.splice(0, count)
+    const { group, rest } = nextGroup(this.#queue, { entries: groupEntries, bytes: groupBytes })
+    this.#queue = [...rest]
+    return group
   }
 
   async #serve(group: readonly Request[]): Promise<void> {
     const pushes = group.filter(request => 'push' in request)
     const outcomes = pushes.length > 0 ? await this.#append(pushes) : []
-    if (group.some(request => 'needsFreshNote' in request && request.needsFreshNote)) await this.#freshen()
+    const needs = new Set(group.map(request => ('needs' in request ? request.needs : 'order')))
+    if (needs.has('fresh note')) await this.#refresh(() => this.#end.freshen())
+    else if (needs.has('others') && this.#context.store.isShared) await this.#refresh(() => this.#end.follow())
     let next = 0
     for (const request of group) {
       if ('push' in request) request.resolve(outcomes[next++] as PushOutcome)
@@ -317,75 +346,45 @@ export class SpaceSequencer {
   }
 
   async #append(requests: readonly PushRequest[]): Promise<readonly PushOutcome[]> {
-    if (this.#behind !== undefined) {
-      const error = relayBehind(this.size)
-      return requests.map(() => ({ landed: 0, refused: { position: 0, error } }))
-    }
+    const { environment, meter } = this.#context
+    const begun = environment.now()
+    const { size, bytes } = this
     try {
       if (this.#failure !== undefined) throw this.#failure
-      const base = this.#view
-      const judged = await this.#judge(requests.map(request => request.push))
+      const judged = await this.#end.append(requests.map(request => request.push))
       if (judged.accepted.length > 0) {
-        const append = appendOf(base, judged)
-        await this.#context.store.append(append)
-        this.#view = judged.view
-        this.#head = await signHead(this.#context, judged.view, this.#head)
-        this.#rememberRoot(judged.view.range.size, this.#head.checkpoint.root)
-        await this.#show(append.entries, originsOf(requests, judged))
+        meter.appended(judged.accepted.length, Math.max(0, this.bytes - bytes), (environment.now() - begun) / 1000)
+        this.#announce()
       }
+      await this.#showGrowth(originsOf(requests, judged))
       return requests.map(({ push }, i) => outcomeOf(push, judged.refused[i]))
     } catch (error) {
-      const failure = this.#fail(error)
-      return requests.map(() => ({ landed: 0, refused: { position: 0, error: failure } }))
+      const isBehind = hasCode(error, 'ERR_RELAY_BEHIND')
+      const refusal = isBehind ? error : this.#fail(error)
+      // What others appended may have been taken over before it turned out.
+      if (isBehind && this.size > size) await this.#showGrowth(new Map())
+      return requests.map(() => ({ landed: 0, refused: { position: 0, error: refusal } }))
     }
   }
 
-  async #judge(pushes: readonly Push[]): Promise<Judged> {
-    const { name, signingKey, environment, verifier } = this.#context
-    const circumstances = {
-      relay: { name, key: signingKey.publicKey },
-      // By the time that its notes carry, which never goes back: clients hold an expiry against those.
-      now: Math.max(environment.now(), this.#head?.checkpoint.time ?? 0),
-      seenRoots: await this.#seenRoots(pushes),
-    }
-    return judgeVerified(this.#view, pushes, circumstances, verifier)
-  }
-
-  async #seenRoots(pushes: readonly Push[]): Promise<ReadonlyMap<number, Uint8Array>> {
-    const sizes = [...seenSizesOf(pushes)].filter(size => size <= this.#view.range.size)
-    const unknown = sizes.filter(size => !this.#roots.has(size))
-    const { store } = this.#context
-    const roots = await withNodes(store, this.space, nodeAt => unknown.map(size => rootAt(size, nodeAt)))
-    const known = new Map(sizes.map(size => [size, this.#roots.get(size) as Uint8Array]))
-    for (const [i, size] of unknown.entries()) known.set(size, roots[i] as Uint8Array)
-    for (const [size, root] of known) this.#rememberRoot(size, root)
-    return known
-  }
-
-  #rememberRoot(size: number, root: Uint8Array): void {
-    this.#roots.delete(size)
-    this.#roots.set(size, root)
-    for (const oldest of this.#roots.keys()) {
-      if (this.#roots.size <= KNOWN_ROOTS) break
-      this.#roots.delete(oldest)
-    }
-  }
-
-  /** A new time under the same size, where the note is too old to say that the relay is alive. */
-  async #freshen(): Promise<void> {
-    const head = this.#head
-    if (head === undefined || this.#failure !== undefined || this.#behind !== undefined) return
-    if (this.#context.environment.now() - head.checkpoint.time <= this.#context.limits.noteAge) return
+  async #refresh(run: () => Promise<unknown>): Promise<void> {
+    this.#isFollowing = false
+    if (this.#failure !== undefined) return
     try {
-      this.#head = await signHead(this.#context, this.#view, head)
+      await run()
+      await this.#showGrowth(new Map())
     } catch (error) {
       this.#fail(error)
     }
   }
 
-  async #show(entries: readonly StoredEntry[], origins: ReadonlyMap<Follower, readonly number[]>): Promise<void> {
+  async #showGrowth(origins: ReadonlyMap<Follower, readonly number[]>): Promise<void> {
+    const { entries, isWhole } = this.#end.takeGrowth()
+    if (entries.length === 0 && isWhole && origins.size === 0) return
     for (const follower of this.#followers) this.#endRemoved(follower)
-    const broadcast = this.#followers.size > 0 ? await this.#broadcast(entries) : undefined
+    const isShared = isWhole && entries.length > 0 && this.#followers.size > 0
+    const broadcast = isShared ? await this.#broadcast(entries) : undefined
+    this.#context.meter.shown(this.#followers.size)
     for (const follower of [...this.#followers]) {
       try {
         follower.onAppended(broadcast, origins.get(follower) ?? [])
@@ -396,34 +395,59 @@ export class SpaceSequencer {
     }
   }
 
+  /** Whoever misses it hears of the entries with the next announcement, or when somebody asks. */
+  #announce(): void {
+    if (!this.#context.store.isShared) return
+    this.#context.store.announce(this.space).catch(error => {
+      this.#context.log({ level: 'warn', event: 'announcement-failed', space: this.space, reason: String(error) })
+    })
+  }
+
   #endRemoved(follower: Follower): void {
-    const removed = this.#view.state?.control.devices.get(follower.device)?.removed
+    const removed = this.#end.view.state?.control.devices.get(follower.device)?.removed
     if (removed !== undefined) follower.onRemoved(removed.index)
   }
 
   /** The entries are stored and signed whatever happens here: followers can still read them one by one. */
   async #broadcast(entries: readonly StoredEntry[]): Promise<Broadcast | undefined> {
-    const from = this.#view.range.size - entries.length
+    const from = this.size - entries.length
     try {
-      return await makeBroadcast(this.#context.store, this.space, from, entries, this.#head as SignedHead)
+      return await makeBroadcast(this.#context.store, this.space, from, entries, this.#shown().head)
     } catch (error) {
       this.#fail(error)
       return undefined
     }
   }
 
-  #fail(error: unknown): SealogError {
-    if (this.#failure !== undefined) return this.#failure
-    const failure = this.#storageError(error)
-    this.#failure = failure
-    this.#context.log({ level: 'error', event: 'space-stopped', space: this.space, reason: causeOf(failure) })
-    return failure
+  async #orFail<T>(run: () => Promise<T>, isFatal: () => boolean = () => true): Promise<T> {
+    if (this.#failure !== undefined) throw this.#failure
+    try {
+      return await run()
+    } catch (error) {
+      if (hasCode(error, 'ERR_RELAY_BEHIND') || !isFatal()) throw error
+      throw this.#fail(error)
+    }
   }
 
-  #storageError(error: unknown): SealogError {
-    if (hasCode(error, 'ERR_RELAY_STORAGE')) return error
-    return new SealogError('ERR_RELAY_STORAGE', 'the relay cannot use its store', { cause: error })
+  #fail(error: unknown): SealogError {
+    if (this.#failure !== undefined) return this.#failure
+    const failure = storageError(error)
+    this.#failure = failure
+    this.#context.log({ level: 'error', event: 'space-stopped', space: this.space, reason: causeOf(failure) })
+    this.#onFailed(failure)
+    for (const follower of [...this.#followers]) follower.onFailed(failure)
+    this.#followers.clear()
+    return failure
   }
+}
+
+/** As clients are told that the store failed: they try again. */
+export function storageError(cause: unknown): SealogError {
+  if (hasCode(cause, 'ERR_RELAY_STORAGE')) return cause
+  return new SealogError('ERR_RELAY_STORAGE', 'the relay cannot use its store', {
+    cause,
+    details: { retryAfter: RETRY_AFTER },
+  })
 }
 
 /** Requests of followers that landed whole; the others are answered by a refusal. */

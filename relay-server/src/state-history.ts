@@ -45,10 +45,16 @@ export class StateHistory {
   readonly #space: SpaceId
   /** By size, the one used last at the end. */
   readonly #kept = new Map<number, StateMap<DocumentRecord>>()
+  #bytesRead = 0
 
   constructor(store: LogStore, space: SpaceId) {
     this.#store = store
     this.#space = space
+  }
+
+  /** How much of the log was read so far on the way to older states. */
+  get bytesRead(): number {
+    return this.#bytesRead
   }
 
   /**
@@ -96,6 +102,7 @@ export class StateHistory {
       const range = { from: next, to: Math.min(to, next + STEP), ...WITHOUT_BODIES }
       const entries = await this.#store.readEntries(this.#space, range)
       if (entries.length === 0) throw new SealogError('ERR_STORE_CORRUPT', `entry ${next} is missing`)
+      for (const { header, replaced } of entries) this.#bytesRead += header.length + replaced.length
       yield entries
       next += entries.length
     }

@@ -29,6 +29,8 @@ export interface SubscriptionOptions {
   /** Of the request to open, which the first message answers. */
   readonly ref: number
   readonly peer: Peer
+  /** So many bytes were read, or sent, for this reader alone. */
+  readonly onRead: (bytes: number) => void
   /** Called once when the subscription ends by itself. */
   readonly onEnd: () => void
 }
@@ -144,6 +146,10 @@ export class Subscription implements Follower {
     if (!isLevel || rest.length > 0) this.#catchUp()
   }
 
+  onFailed(error: SealogError): void {
+    this.#giveUp(error)
+  }
+
   /** Nothing more of the log is sent; refusals that waited for it still are. */
   end(): void {
     if (this.#hasEnded) return
@@ -223,6 +229,7 @@ export class Subscription implements Follower {
       for await (const frame of answerAt(this.#position)) {
         await peer.drained()
         if (this.#hasEnded) return
+        this.#options.onRead(frame.length)
         peer.send(frame)
       }
     } catch (cause) {
@@ -233,18 +240,22 @@ export class Subscription implements Follower {
   async *#auditFrames(ref: number, from: number, to: number): AsyncGenerator<Uint8Array, void, undefined> {
     const { sequencer } = this.#options
     if (from > to) throw new SealogError('ERR_UNEXPECTED', `no entries from ${from} to ${to}`)
-    const { batch } = await sequencer.readForAudit(from, to)
+    const { batch, rewound = 0 } = await sequencer.readForAudit(from, to)
+    this.#options.onRead(rewound)
     yield encodeMessage({ type: 'sync', ref, space: sequencer.space, batch })
   }
 
   async #sendPart(limit: number): Promise<void> {
     const { sequencer, peer } = this.#options
-    const { batch, end } = await sequencer.readPart(this.#position, limit, { device: this.device, wants: this.#wants })
+    const reader = { device: this.device, wants: this.#wants }
+    const { batch, end, rewound = 0 } = await sequencer.readPart(this.#position, limit, reader)
     if (this.#hasEnded) return
     const ref = this.#firstRef ?? this.#nextRef(end)
     this.#firstRef = undefined
     this.#position = end
-    peer.send(encodeMessage({ type: 'sync', ref, space: sequencer.space, batch }))
+    const frame = encodeMessage({ type: 'sync', ref, space: sequencer.space, batch })
+    this.#options.onRead(rewound + frame.length)
+    peer.send(frame)
   }
 
   /** A message that brings the reader level answers the request that waits for just that. */

@@ -22,6 +22,8 @@ export interface SyncPart {
   readonly end: number
   /** Those of the batch. */
   readonly entries: readonly StoredEntry[]
+  /** Bytes that had to be read to find an older state for its tracer. */
+  readonly rewound?: number
 }
 
 /** Room for what a message holds besides entries and proofs of `seen`: note, consistency proof, framing. */

@@ -6,6 +6,7 @@ export {
   faultyTransport,
 } from './faulty-transport.ts'
 export { type ForgedLog, forgeLog } from './forged-log.ts'
+export { Gate } from './gate.ts'
 export { claimOf, type Lie, MOMENTS, type Moment, signNote, type Teller, type Telling } from './lie.ts'
 export { LIES } from './lies.ts'
 export { type LogStoreContractCase, logStoreContract } from './log-store-contract.ts'
@@ -28,3 +29,7 @@ export {
   lyingRelay,
   type Told,
 } from './lying-relay.ts'
+export { NO_METER } from './meter.ts'
+export { nodeSigningKey, nodeVerifier } from './node-signatures.ts'
+export type { Peer } from './peer.ts'
+export { Relay } from './relay.ts'

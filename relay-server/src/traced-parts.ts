@@ -44,9 +44,10 @@ export class TracedParts {
   async read({ from, limit, head, latest, carries }: TracedRequest): Promise<SyncPart> {
     const tracerOf = (at: number, entries: readonly StoredEntry[]): Promise<Uint8Array> =>
       this.#tracerOf(at, entries, latest)
+    const before = this.#history.bytesRead
     const part = await readPart(this.#store, this.#space, from, limit, head, { carries, tracerOf })
     await this.#history.continueBehind(from, part.entries, latest)
-    return part
+    return { ...part, rewound: this.#history.bytesRead - before }
   }
 
   async #tracerOf(from: number, entries: readonly StoredEntry[], latest: LatestState): Promise<Uint8Array> {

@@ -1,5 +1,7 @@
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { LOW_WATER, type Peer } from './peer.ts'
+import type { RelaySession } from './session.ts'
 
 /** What a session sees of a WebSocket. */
 export function webSocketPeer(socket: WebSocket): Peer {
@@ -27,4 +29,15 @@ export function webSocketPeer(socket: WebSocket): Peer {
     resume: () => socket.resume(),
     close: (code, reason) => socket.close(code, reason),
   }
+}
+
+/**
+ * Tells the session what comes in, byte by byte, as a WebSocket itself shows nothing of a frame before all of it is
+ * there. Of a socket that has sent too much nothing more is read, whether or not it takes part in closing.
+ * @param raw the connection that carries the socket, whose handshake is over
+ */
+export function countBytes(raw: Duplex, socket: WebSocket, session: RelaySession): void {
+  raw.on('data', (chunk: Uint8Array) => {
+    if (!session.onReceived(chunk.length)) socket.terminate()
+  })
 }

@@ -1,5 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,15 +11,16 @@ import {
   entryHash,
   type LogView,
   parseNote,
-  parseVerifierKey,
   toHex,
 } from 'sealog/protocol'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { nodeWebSocketTransport } from '../../src/relay/websocket-node.ts'
 import { type Authored, author, authorGenesis, makeDevice, spaceOf } from './helpers/authoring.ts'
 import { type BundledCli, bundleCli } from './helpers/bundle-cli.ts'
+import { type Listening, listeningCli, type Running, runCli } from './helpers/cli-process.ts'
 import { testEnvironment } from './helpers/environment.ts'
 import { TestReplica, until } from './helpers/replica.ts'
+import { dataFolder } from './helpers/served.ts'
 
 let cli: BundledCli
 
@@ -30,48 +30,9 @@ beforeAll(async () => {
 
 afterAll(() => cli?.remove())
 
-function dataFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'sealog-test-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
-
-interface Running {
-  readonly child: ChildProcess
-  readonly exited: Promise<number | NodeJS.Signals | null>
-  stdout(): string
-  stderr(): string
-}
-
-function run(...args: readonly string[]): Running {
-  const child = spawn(process.execPath, [cli.path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  const output = { stdout: '', stderr: '' }
-  for (const stream of ['stdout', 'stderr'] as const) {
-    child[stream].on('data', chunk => {
-      output[stream] += chunk
-    })
-  }
-  const exited = new Promise<number | NodeJS.Signals | null>(resolve => {
-    // `close` and not `exit`: all output has come by then.
-    child.on('close', (code, signal) => resolve(signal ?? code))
-  })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  return { child, exited, stdout: () => output.stdout, stderr: () => output.stderr }
-}
-
-interface Listening extends Running {
-  readonly url: string
-  readonly name: string
-  readonly key: Uint8Array
-}
-
-async function listening(data: string, ...args: readonly string[]): Promise<Listening> {
-  const running = run('--data', data, '--port', '0', '--name', 'relay.example', ...args)
-  await until(() => running.stdout().endsWith('\n') || running.child.exitCode !== null, 'the relay to listen')
-  const [, url, name, verifierKey] = running.stdout().trim().split(' ')
-  if (url === undefined || name === undefined || verifierKey === undefined) throw new Error(running.stderr())
-  return { ...running, url, name, key: parseVerifierKey(verifierKey).publicKey }
-}
+const run = (...args: readonly string[]): Running => runCli(cli.path, args)
+const listening = (data: string, ...args: readonly string[]): Promise<Listening> =>
+  listeningCli(cli.path, ['--data', data, ...args])
 
 async function connected(relay: Listening): Promise<TestReplica> {
   const replica = new TestReplica(nodeWebSocketTransport(), relay.url)
@@ -91,11 +52,32 @@ describe('arguments', () => {
     ['a name that is none', ['--data', join(tmpdir(), 'sealog-unused'), '--port', '0', '--name', 'a relay']],
     ['a flag that is none', ['--data', 'x', '--verbose', ...GOOD]],
     ['something more', ['--data', 'x', ...GOOD, 'start']],
+    ['a command that is none', ['start', '--data', 'x', ...GOOD]],
+    ['half of TLS', ['--data', join(tmpdir(), 'sealog-unused'), '--tls-cert', 'x', ...GOOD]],
+    ['tokens without a use', ['--data', join(tmpdir(), 'sealog-unused'), '--tokens', 'a'.repeat(16), ...GOOD]],
+    ['a token that can be guessed', ['--store', 'sqlite:x', '--admission', 'token', '--tokens', 'a', ...GOOD]],
+    ['heads elsewhere than logs', ['--data', 'x', '--heads', 'postgres://h/d', ...GOOD]],
   ])('%s: usage on stderr, status 2', async (_what, args) => {
     const running = run(...args)
     expect(await running.exited).toBe(2)
     expect(running.stderr()).toContain('usage: sealog-relay')
     expect(running.stdout()).toBe('')
+  })
+
+  test('--print-config: what is in force on stdout, status 0, and nothing is started', async () => {
+    const running = runCli(cli.path, ['--print-config', '--port', '1'], { SEALOG_RELAY_NAME: 'relay.example' })
+    expect(await running.exited).toBe(0)
+    expect(JSON.parse(running.stdout())).toMatchObject({
+      port: { value: 1, source: 'flag' },
+      name: { value: 'relay.example', source: 'environment' },
+    })
+    expect(running.stderr()).toBe('')
+  })
+
+  test('of a command: --help says what it does', async () => {
+    const running = run('fsck', '--help')
+    expect(await running.exited).toBe(0)
+    expect(running.stdout()).toContain('usage: sealog-relay fsck')
   })
 
   test('--help: usage on stdout, status 0', async () => {
@@ -143,12 +125,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s stops it in good order, status 0',
   expect(await relay.exited).toBe(0)
   await until(() => replica.isClosed)
   expect(replica.closed?.message).toContain('1001')
-  const events = relay
-    .stderr()
-    .trim()
-    .split('\n')
-    .map(line => JSON.parse(line).event)
-  expect(events).toEqual(['listening', 'stopping', 'stopped'])
+  expect(relay.events().map(({ event }) => event)).toEqual(['listening', 'stopping', 'stopped'])
 })
 
 test('--quiet writes one line and nothing else', async () => {

@@ -156,7 +156,7 @@ describe.each(Object.entries(STORES))('a relay over %s that was set back to an o
     expect(view.range).toEqual(lossy.replica.view?.range)
     expect(view.state?.control).toEqual(lossy.replica.view?.state?.control)
     // The note that was there before, not another one.
-    expect((await lossy.store.readSpace(world.space))?.head?.size).toBe(ALL)
+    expect((await lossy.store.readHead(world.space))?.size).toBe(ALL)
     const writer = await world.reader()
     writer.push(world.space, world.entry(writer, world.owner, { document: NOTES }))
     await world.relay.deliverAll()
@@ -181,7 +181,7 @@ describe.each(Object.entries(STORES))('a relay over %s that was set back to an o
     member.push(world.space, world.genesis)
     await world.relay.deliverAll()
     expect(member.rejects.at(-1)?.code).toBe('ERR_RELAY_BEHIND')
-    expect((await store.readSpace(world.space))?.head?.size).toBe(ALL)
+    expect((await store.readHead(world.space))?.size).toBe(ALL)
     expect((await store.readSpace(world.space))?.size).toBe(LEFT)
     world.relay.restart()
     const again = await opened(lossy, ALL, joined)
@@ -284,7 +284,8 @@ describe('what is given back is the very log that was signed, or nothing changes
     const before = await store.readSpace(world.space)
     const liar = await world.connect()
     expect(await give(lossy, liar, await part(lossy))).toBe(code)
-    expect(await store.readSpace(world.space)).toEqual(before)
+    // A note of a larger log, that much is sure, was signed: nothing is appended below it.
+    expect(await store.readSpace(world.space)).toMatchObject({ ...before, floor: expect.any(Number) })
     expect((await opened(lossy, 0)).rejects.map(reject => reject.code)).toEqual(['ERR_RELAY_BEHIND'])
     // And it still takes the truth.
     expect(await give(lossy, liar, { note, entries: lost })).toBeUndefined()

@@ -1,71 +1,13 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasCode, MAX_FRAME_LENGTH, parseVerifierKey } from 'sealog/protocol'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { nodeWebSocketTransport } from '../../src/relay/websocket-node.ts'
-import { type RelayServer, type RelayServerOptions, startRelay } from '../src/server.ts'
-import { author, authorGenesis, makeDevice, spaceOf } from './helpers/authoring.ts'
-import { testEnvironment } from './helpers/environment.ts'
-import { TestReplica, until } from './helpers/replica.ts'
-
-function dataFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'sealog-test-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
-
-async function started(options: Partial<RelayServerOptions> = {}): Promise<RelayServer> {
-  const relay = await startRelay({ data: dataFolder(), port: 0, name: 'relay.example', ...options })
-  onTestFinished(() => relay.close())
-  return relay
-}
-
-async function connected(relay: RelayServer): Promise<TestReplica> {
-  const replica = new TestReplica(nodeWebSocketTransport(), relay.url)
-  await until(() => replica.messages.length > 0 || replica.isClosed, 'welcome')
-  return replica
-}
-
-/** A space on this relay, and its owner's connection, which has it open. */
-async function populated(relay: RelayServer) {
-  const { random } = testEnvironment()
-  const owner = makeDevice(random)
-  const genesis = authorGenesis(random, owner, relay)
-  const space = spaceOf(genesis)
-  const replica = await connected(relay)
-  replica.push(space, genesis)
-  replica.open(space, owner)
-  await until(() => replica.syncs.length > 0, 'the space')
-  await replica.follow(space)
-  const write = () => author(random, owner, genesis.hash, { seen: replica.seen })
-  return { owner, genesis, space, replica, write }
-}
-
-async function raw(relay: RelayServer): Promise<{ socket: WebSocket; closed: Promise<number> }> {
-  const socket = new WebSocket(relay.url)
-  const closed = new Promise<number>(resolve => socket.on('close', resolve))
-  socket.on('error', () => {})
-  await new Promise(resolve => socket.on('open', resolve))
-  return { socket, closed }
-}
-
-function get(relay: RelayServer, path: string, method = 'GET'): Promise<{ status: number; body: string }> {
-  return new Promise((resolve, reject) => {
-    const sent = request(relay.url.replace('ws:', 'http:') + path, { method }, response => {
-      let body = ''
-      response.on('data', chunk => {
-        body += chunk
-      })
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
-    })
-    sent.on('error', reject)
-    sent.end()
-  })
-}
+import type { LogRecord } from '../src/context.ts'
+import { type RelayServer, startRelay } from '../src/server.ts'
+import { until } from './helpers/replica.ts'
+import { connected, dataFolder, get, populated, raw, started } from './helpers/served.ts'
 
 test('two replicas meet over a real socket, and a restart keeps all', async () => {
   const data = dataFolder()
@@ -97,13 +39,13 @@ test('two replicas meet over a real socket, and a restart keeps all', async () =
 describe('plain HTTP', () => {
   test('asks for health, and for nothing else', async () => {
     const relay = await started()
-    const health = await get(relay, '/healthz?from=monitor')
+    const health = await get(relay.url, '/healthz?from=monitor')
     expect(health.status).toBe(200)
     expect(JSON.parse(health.body)).toEqual({ status: 'ok', name: 'relay.example' })
-    expect(await get(relay, '/healthz', 'HEAD')).toEqual({ status: 200, body: '' })
-    expect((await get(relay, '/healthz', 'POST')).status).toBe(405)
-    expect((await get(relay, '/')).status).toBe(404)
-    expect((await get(relay, '/healthz/')).status).toBe(404)
+    expect(await get(relay.url, '/healthz', { method: 'HEAD' })).toEqual({ status: 200, body: '' })
+    expect((await get(relay.url, '/healthz', { method: 'POST' })).status).toBe(405)
+    expect((await get(relay.url, '/')).status).toBe(404)
+    expect((await get(relay.url, '/healthz/')).status).toBe(404)
   })
 
   test('on the same port can be answered by the host', async () => {
@@ -114,9 +56,9 @@ describe('plain HTTP', () => {
         return true
       },
     })
-    expect(await get(relay, '/page')).toEqual({ status: 200, body: 'a page' })
-    expect((await get(relay, '/other')).status).toBe(404)
-    expect((await get(relay, '/healthz')).status).toBe(200)
+    expect(await get(relay.url, '/page')).toEqual({ status: 200, body: 'a page' })
+    expect((await get(relay.url, '/other')).status).toBe(404)
+    expect((await get(relay.url, '/healthz')).status).toBe(200)
     expect((await connected(relay)).welcome.name).toBe('relay.example')
   })
 })
@@ -183,7 +125,7 @@ describe('on the socket', () => {
       await new Promise(resolve => setTimeout(resolve, 20))
       socket.destroy()
     }
-    expect((await get(relay, '/healthz')).status).toBe(200)
+    expect((await get(relay.url, '/healthz')).status).toBe(200)
   })
 })
 
@@ -240,27 +182,48 @@ describe('the identity of a relay', () => {
     })
     writeFileSync(key, secret)
     await (await started({ data })).close()
+    const database = readFileSync(join(data, 'relay.db'))
     rmSync(join(data, 'relay.db'))
-    await expect(startRelay({ data, port: 0, name: 'relay.example' })).rejects.toMatchObject({
-      code: 'ERR_RELAY_IDENTITY',
-      message: /Restore the database/,
-    })
-    expect(existsSync(join(data, 'relay.db'))).toBe(false)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      await expect(startRelay({ data, port: 0, name: 'relay.example' })).rejects.toMatchObject({
+        code: 'ERR_RELAY_IDENTITY',
+        message: /Restore the database/,
+      })
+    }
+    expect(readFileSync(key)).toEqual(secret)
+    writeFileSync(join(data, 'relay.db'), database)
+    await started({ data })
+  })
+
+  test('that others could sign with is warned of', async () => {
+    const data = dataFolder()
+    await (await started({ data })).close()
+    const events: LogRecord[] = []
+    const log = (record: LogRecord) => void events.push(record)
+    await (await started({ data, log })).close()
+    expect(events.map(({ event }) => event)).not.toContain('key-file-shared')
+    chmodSync(join(data, 'relay.key'), 0o644)
+    await started({ data, log })
+    expect(events).toContainEqual(expect.objectContaining({ level: 'warn', event: 'key-file-shared', mode: '644' }))
   })
 
   test('is not taken by a first start that was cut off', async () => {
-    const data = dataFolder()
-    await (await started({ data })).close()
-    rmSync(join(data, 'relay.key'))
-    rmSync(join(data, 'relay.db'))
-    // Killed after it created the database, and after it wrote the key.
-    for (const left of [['relay.db'], ['relay.db', 'relay.key']]) {
-      const folder = dataFolder()
-      if (left.includes('relay.db')) writeFileSync(join(folder, 'relay.db'), '')
-      if (left.includes('relay.key')) writeFileSync(join(folder, 'relay.key'), `${'ab'.repeat(32)}\n`)
-      writeFileSync(join(folder, 'relay.key.new'), 'half')
-      expect((await started({ data: folder })).name).toBe('relay.example')
+    const whole = `${'ab'.repeat(32)}\n`
+    // Killed after it created the database, while it wrote the key, and before the database knew whose it is.
+    for (const draft of [undefined, 'half', whole]) {
+      const data = dataFolder()
+      writeFileSync(join(data, 'relay.db'), '')
+      if (draft !== undefined) writeFileSync(join(data, 'relay.key.new'), draft)
+      expect((await started({ data })).name).toBe('relay.example')
+      expect(existsSync(join(data, 'relay.key.new'))).toBe(false)
+      expect(readFileSync(join(data, 'relay.key'), 'utf8') === whole).toBe(draft === whole)
     }
+    // Killed after the database knew it, and before the key had its name.
+    const data = dataFolder()
+    const first = await started({ data })
+    await first.close()
+    renameSync(join(data, 'relay.key'), join(data, 'relay.key.new'))
+    expect((await started({ data })).key).toEqual(first.key)
   })
 
   test('belongs to one process at a time', async () => {

@@ -45,7 +45,16 @@ function subscribed(wants?: readonly DocumentId[]) {
       while (!isDrained) await tick()
     },
   } as Partial<Peer> as Peer
-  const subscription = new Subscription({ sequencer, device: 0, from: 0, ref: 1, wants, peer, onEnd: () => {} })
+  const subscription = new Subscription({
+    sequencer,
+    device: 0,
+    from: 0,
+    ref: 1,
+    wants,
+    peer,
+    onRead: () => {},
+    onEnd: () => {},
+  })
   return {
     subscription,
     sent,

@@ -60,6 +60,14 @@ export class Admission {
     return prepared
   }
 
+  /** What the relay is shown with the genesis from now on. @returns false where it has the space already */
+  async keepToken(token: string): Promise<boolean> {
+    const { admission } = this.#secrets
+    if (admission?.type !== 'genesis') return false
+    await this.#keep({ ...this.#secrets, admission: { ...admission, token } })
+    return true
+  }
+
   /** The entry that admits this device is proven. */
   finish(): Promise<void> {
     return this.#keep({ ...this.#secrets, admission: undefined })

@@ -3,6 +3,7 @@ import type { SignatureVerifier } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { hasCode, SealogError } from '../errors.ts'
 import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId } from '../ids.ts'
+import { retryDelay } from '../relay/client.ts'
 import { assertChecks } from '../verify/check.ts'
 import { type ProvenDocument, verifyDocument } from '../verify/document-proof.ts'
 import type { LogView } from '../verify/log.ts'
@@ -12,6 +13,7 @@ import { type Adoption, prepareAdoption, SnapshotRefused } from './adopt.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
 import type { Problems } from './problems.ts'
+import { isCongested } from './refusals.ts'
 import type { Stopped } from './rows.ts'
 import type { RecordsAnswer, SpaceChannel } from './space-channel.ts'
 
@@ -268,21 +270,25 @@ export class DocumentFetches {
     })
   }
 
-  #notServed(document: DocumentId, { code, message }: SealogError, hash: string | undefined): void {
+  #notServed(document: DocumentId, error: SealogError, hash: string | undefined): void {
     const { environment, problems, onUpdate } = this.#options
+    const { code, message } = error
+    // Then it is not about this document: the others would be refused as well.
+    const isBusy = isCongested(error)
     this.#fetching.delete(document)
     if (hash !== undefined) this.#tried.delete(hash)
     problems.add(`document/${document}`, { code, message, since: environment.now(), document })
     if (this.#postponed.size === 0) {
       this.#cancelRetry()
-      this.#cancelRetry = environment.schedule(RETRY, () => {
+      const delay = isBusy ? retryDelay(environment, RETRY, error) : RETRY
+      this.#cancelRetry = environment.schedule(delay, () => {
         this.#postponed.clear()
         this.#options.onFree()
       })
     }
     this.#postponed.add(document)
     onUpdate()
-    this.#options.onFree()
+    if (!isBusy) this.#options.onFree()
   }
 }
 

@@ -1,6 +1,6 @@
 import { toHex } from '../bytes.ts'
 import type { Environment } from '../environment.ts'
-import { asSealogError, type ErrorCode, SealogError } from '../errors.ts'
+import { asSealogError, SealogError } from '../errors.ts'
 import { CONTROL_DOCUMENT, type DocumentId } from '../ids.ts'
 import { retryDelay } from '../relay/client.ts'
 import { decodeHeader } from '../verify/entry.ts'
@@ -8,6 +8,7 @@ import type { VerifiedEntry } from '../verify/log.ts'
 import type { DocumentSet } from './document-set.ts'
 import { type ControlRequest, hasPending, type PushPlan, planContent, planControl } from './outbox.ts'
 import type { Problems } from './problems.ts'
+import { isCongested, isUnsendable } from './refusals.ts'
 import type { SealContext, SealedEntry } from './seal.ts'
 import type { SpaceChannel } from './space-channel.ts'
 
@@ -19,15 +20,6 @@ const RETRY_SOON = 1_000
 const RETRY_LATE = 30_000
 /** Pushes refused because others were faster, one after the other, before something must be wrong. */
 const MOST_STALE = 10
-
-/** Refusals that are about one entry, whenever it is sent. */
-const UNSENDABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'ERR_INVALID_ENTRY',
-  'ERR_LIMIT',
-  'ERR_BODY',
-  'ERR_MALFORMED',
-  'ERR_SIGNATURE',
-])
 
 interface InFlight {
   readonly plan: PushPlan
@@ -69,6 +61,8 @@ export class Outbound {
   #isPumping = false
   /** A push was refused: nothing is sent before the next `#pumpIn`. */
   #blocked = false
+  /** It was about content, which the relay has no room for: what is about members and keys may still pass. */
+  #isCongested = false
   #closed = false
   #staleInARow = 0
   #cancelPump: (() => void) | undefined
@@ -92,7 +86,8 @@ export class Outbound {
   control(prepare: ControlRequest['prepare'], incarnation: Uint8Array, insists = true): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
       this.#controls.push({ prepare, incarnation, insists, resolve, reject })
-      this.push()
+      if (this.#isCongested) this.#pumpIn(GATHER)
+      else this.push()
     })
   }
 
@@ -131,6 +126,7 @@ export class Outbound {
     this.#cancelPump = this.#options.environment.schedule(delay, () => {
       this.#cancelPump = undefined
       this.#blocked = false
+      this.#isCongested = false
       this.pump()
     })
   }
@@ -244,10 +240,15 @@ export class Outbound {
     const isStale = error.code === 'ERR_STALE_CHAIN' || error.code === 'ERR_STALE_EPOCH'
     const entry = push.plan.entries[position]
     const header = entry && decodeHeader(entry.header)
-    // Another member was faster, or there is nothing new any more: nobody waits for it.
-    if (header?.kind === 'snapshot') return this.push()
+    // Another member was faster, or there is nothing new any more, or no room: nobody waits for it.
+    if (header?.kind === 'snapshot') {
+      if (!isCongested(error)) return this.push()
+      this.#snapshots.clear()
+      this.#isCongested = true
+      return this.#waitFor(retryDelay(environment, RETRY_LATE, error))
+    }
     const document = header?.document
-    const isItsOwnFault = UNSENDABLE.has(error.code) && document !== undefined && document !== CONTROL_DOCUMENT
+    const isItsOwnFault = isUnsendable(error) && document !== undefined && document !== CONTROL_DOCUMENT
     const { control } = push.plan
     // Whoever wanted the entry is told, and nothing else has to wait for it.
     const isTold = control !== undefined && position === 0 && !(error.retryable && control.insists)
@@ -266,11 +267,16 @@ export class Outbound {
       this.#staleInARow = 0
       return channel.fault(error)
     }
+    this.#isCongested = isCongested(error) && control === undefined
     const isOverWith = isStale || isItsOwnFault || (isTold && !error.retryable)
     const delay = isOverWith ? RETRY_STALE : error.retryable ? RETRY_SOON : RETRY_LATE
-    this.#blocked = true
-    this.#pumpIn(retryDelay(environment, delay, error))
+    this.#waitFor(retryDelay(environment, delay, error))
     onUpdate()
+  }
+
+  #waitFor(delay: number): void {
+    this.#blocked = true
+    this.#pumpIn(delay)
   }
 
   /** What is to be sent of one document is refused as it is: the others go on without it for a while. */

@@ -1,5 +1,6 @@
 import { hasCode, SealogError } from '../errors.ts'
 import type { PushEntry } from '../relay/messages.ts'
+import { decodeHeader } from '../verify/entry.ts'
 import { type BatchEntry, isCurrent, type LogView } from '../verify/log.ts'
 import { loadRecent } from './recent-rows.ts'
 import type { SpaceChannel } from './space-channel.ts'
@@ -7,6 +8,8 @@ import type { ReplicaStore } from './store.ts'
 
 /** Entries of one part, in bytes: it has to stay within a frame. */
 const PART: number = 640 * 1024
+/** Content of documents that is given back, in bytes: of all that comes, a relay keeps no more than 64 MiB in memory. */
+const MOST_CONTENT: number = 44 * 1024 * 1024
 
 /**
  * Whether a relay that does not know this device has lost the entries that admitted it: it is offered the last one, and
@@ -34,7 +37,8 @@ export async function sizeOfBehind(
  * Gives a relay back the entries that it lost, exactly as they came from it (DESIGN §5.5): together they must lead to
  * the note that it signed, so it can check every one of them.
  * @param from number of entries that the relay still has
- * @throws SealogError ERR_RELAY_BEHIND where this replica does not have them all; what the relay answers
+ * @throws SealogError ERR_RELAY_BEHIND where this replica does not have them all; ERR_ROLLBACK where the relay has gone
+ * on from another log meanwhile; what else the relay answers
  */
 export async function restoreRelay(
   channel: SpaceChannel,
@@ -49,20 +53,55 @@ export async function restoreRelay(
   if (entries === undefined || note === undefined) {
     throw new SealogError('ERR_RELAY_BEHIND', `the relay lost the end of its log, which this replica cannot give back`)
   }
-  let next = from
-  while (next < size) {
+  try {
+    await give(channel, note, from, lightened(entries, MOST_CONTENT))
+  } catch (error) {
+    if (hasCode(error, 'ERR_INVALID_ENTRY') || hasCode(error, 'ERR_ROLLBACK')) throw rolledBack(from, size, error)
+    if (!hasCode(error, 'ERR_LIMIT')) throw error
+    // A log without content can go on; content that is somewhere comes back with the next snapshots.
+    await give(channel, note, from, lightened(entries, 0))
+  }
+}
+
+/** In parts that stay within a frame. */
+async function give(
+  channel: SpaceChannel,
+  note: Uint8Array,
+  from: number,
+  entries: readonly BatchEntry[],
+): Promise<void> {
+  let next = 0
+  while (next < entries.length) {
     let length = 0
     let end = next
-    while (end < size) {
-      const entry = entries[end - from]
-      length += 512 + (entry?.body?.length ?? 0)
+    while (end < entries.length) {
+      length += 512 + (entries[end]?.body?.length ?? 0)
       if (length > PART && end > next) break
       end++
     }
-    const part = entries.slice(next - from, end - from).map(givenBack)
-    await channel.restore(note, next, part, end < size)
+    await channel.restore(note, from + next, entries.slice(next, end).map(givenBack), end < entries.length)
     next = end
   }
+}
+
+/** Without the longest bodies of documents, where all of them are more than `limit` bytes: so the fewest are left out. */
+function lightened(entries: readonly BatchEntry[], limit: number): readonly BatchEntry[] {
+  const lengths = entries.flatMap(({ header, body }, place) =>
+    body === undefined || decodeHeader(header).kind === 'control' ? [] : [{ place, length: body.length }],
+  )
+  const left = new Set<number>()
+  let total = 0
+  for (const { place, length } of lengths.sort((a, b) => a.length - b.length)) {
+    total += length
+    if (total > limit) left.add(place)
+  }
+  return entries.map((entry, place) => (left.has(place) ? { ...entry, body: undefined } : entry))
+}
+
+/** The entries follow each other as the relay once signed them: what they do not follow is what it has by now. */
+function rolledBack(from: number, size: number, cause: SealogError): SealogError {
+  const message = `the relay goes on from another log, of ${from} entries, than the one of ${size} that it signed: nothing is sent or received; what is here stays`
+  return new SealogError('ERR_ROLLBACK', message, { cause })
 }
 
 function givenBack({ header, signature, body }: BatchEntry): PushEntry {

@@ -12,6 +12,7 @@ import {
   optional,
 } from '../codec.ts'
 import { idBytes, type MemberId, memberIdOf } from '../ids.ts'
+import { MAX_ADMISSION_LENGTH } from '../relay/messages.ts'
 import type { SignedEntry } from '../verify/entry.ts'
 import type { EpochSecret } from './epoch-secrets.ts'
 import { readRow } from './rows.ts'
@@ -24,7 +25,12 @@ export interface DeviceSecrets {
 
 /** A control entry without which this device is nobody in the space: kept until it is proven. */
 export type Admission =
-  | { readonly type: 'genesis'; readonly entry: SignedEntry }
+  | {
+      readonly type: 'genesis'
+      readonly entry: SignedEntry
+      /** What a relay that does not let everybody create spaces is shown; at most `MAX_ADMISSION_LENGTH`. */
+      readonly token: string | undefined
+    }
   | {
       /** By a device that another one admitted for this purpose: `join` of an invite, or `add-device` after a recovery. */
       readonly type: 'join' | 'recovery'
@@ -64,7 +70,7 @@ export function encodeSecrets(secrets: SpaceSecrets): Uint8Array {
     [...secrets.epochs].map(([epoch, { kind, secret }]) => [epoch, KINDS.indexOf(kind), secret]),
     secrets.memberName,
     secrets.deviceName,
-    admission?.type === 'genesis' ? [admission.entry.header, admission.entry.signature, admission.entry.body] : [],
+    admission?.type === 'genesis' ? genesisFields(admission) : [],
     admission === undefined || admission.type === 'genesis'
       ? []
       : [
@@ -100,15 +106,23 @@ function asEpochSecret(item: Cbor): [number, EpochSecret] {
   return [asUint(fields[0], 'epoch'), { kind, secret: asBytes(fields[2], 32, 'epoch secret') }]
 }
 
+function genesisFields({ entry, token }: Extract<Admission, { readonly type: 'genesis' }>): Cbor[] {
+  const fields = [entry.header, entry.signature, entry.body]
+  return token === undefined ? fields : [...fields, token]
+}
+
+/** Without the token where there is none, as before there were any. */
 function asGenesis(item: Cbor | undefined): Admission | undefined {
-  if (asArray(item, 3, 'genesis').length === 0) return undefined
-  const parts = asTuple(item, 3, 'genesis')
+  const { length } = asArray(item, 4, 'genesis')
+  if (length === 0) return undefined
+  const parts = asTuple(item, length === 4 ? 4 : 3, 'genesis')
   const entry = {
     header: asBytesUpTo(parts[0], 1024, 'header'),
     signature: asBytes(parts[1], 64, 'signature'),
     body: asBytesUpTo(parts[2], 64 * 1024, 'body'),
   }
-  return { type: 'genesis', entry }
+  const token = length === 4 ? asText(parts[3], MAX_ADMISSION_LENGTH, 'token') : undefined
+  return { type: 'genesis', entry, token }
 }
 
 function asJoin(item: Cbor | undefined): Admission | undefined {

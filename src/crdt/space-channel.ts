@@ -44,6 +44,8 @@ export interface Opening {
   readonly from: number
   /** The entry that begins the space, where the relay may not have it yet. */
   readonly genesis: PushEntry | undefined
+  /** Goes with the genesis. */
+  readonly admission: string | undefined
   /** Documents that a sparse replica wants the bodies of; undefined for a full one. */
   readonly wants: readonly DocumentId[] | undefined
 }
@@ -169,10 +171,10 @@ export class SpaceChannel {
     if (session === undefined || this.#stopped || !sameRelay(session.relay, this.#options.relay)) return
     const generation = this.#generation
     const { client, space } = this.#options
-    const { signer, from, genesis, wants } = this.#options.opening()
+    const { signer, from, genesis, admission, wants } = this.#options.opening()
     if (genesis !== undefined) {
       this.#genesisRef = client.nextRef()
-      client.send({ type: 'push', ref: this.#genesisRef, space, entries: [genesis] })
+      client.send({ type: 'push', ref: this.#genesisRef, space, entries: [genesis], admission })
     }
     const input = authenticationInput(session.relay, session.challenge, space, signer.publicKey)
     signer.sign(input).then(
@@ -242,17 +244,21 @@ export class SpaceChannel {
 
   /**
    * Sends entries, large bodies ahead of them. That they were accepted shows in the log.
-   * @param onRefused called after everything accepted before has been applied
+   * @param onRefused called after everything accepted before has been applied; also where what goes ahead is refused
    */
   async push(
     entries: readonly OutgoingEntry[],
     onRefused: (error: SealogError, position: number) => void,
   ): Promise<void> {
     const over = this.guard()
-    for (const { header, body, wraps } of entries) {
-      if (body !== undefined && body.length > INLINE_BODY_LENGTH)
-        await this.#putBody(decodeHeader(header).bodyHash, body)
-      if (wraps !== undefined) await this.#putBody(sha256(wraps), wraps)
+    for (const [position, entry] of entries.entries()) {
+      try {
+        await this.#putAhead(entry)
+      } catch (error) {
+        if (over()) return
+        const refusal = asSealogError(error, 'ERR_OFFLINE', 'push failed')
+        return this.enqueue(async () => onRefused(refusal, position))
+      }
     }
     if (over()) return
     const ref = this.#options.client.nextRef()
@@ -265,6 +271,13 @@ export class SpaceChannel {
       wraps: wraps && sha256(wraps),
     }))
     this.#send({ type: 'push', ref, space: this.#options.space, entries: inline })
+  }
+
+  async #putAhead({ header, body, wraps }: OutgoingEntry): Promise<void> {
+    if (body !== undefined && body.length > INLINE_BODY_LENGTH) {
+      await this.#putBody(decodeHeader(header).bodyHash, body)
+    }
+    if (wraps !== undefined) await this.#putBody(sha256(wraps), wraps)
   }
 
   async #putBody(hash: Uint8Array, body: Uint8Array): Promise<void> {
@@ -541,6 +554,7 @@ const RELAY_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_INVITE',
   'ERR_LIMIT',
   'ERR_MALFORMED',
+  'ERR_QUOTA',
   'ERR_RATE_LIMITED',
   'ERR_RELAY_BEHIND',
   'ERR_RELAY_IDENTITY',

@@ -128,6 +128,8 @@ export class SpaceSync {
   #evidence: Uint8Array | undefined
   #halted: SealogError | undefined
   #comparing: Promise<void> = Promise.resolve()
+  /** Why the relay does not take this space in. */
+  #turnedAway: SealogError | undefined
   /** Why a batch could not be read that the relay signed. */
   #unknown: SealogError | undefined
   #paused = false
@@ -305,6 +307,11 @@ export class SpaceSync {
     return this.#halted
   }
 
+  /** Why the relay does not take this space in, as of its last answer: it is asked again, but nobody should wait for it. */
+  get turnedAway(): SealogError | undefined {
+    return this.#turnedAway
+  }
+
   /** By which the relay convicted itself. */
   get evidence(): Uint8Array | undefined {
     return this.#evidence
@@ -358,6 +365,15 @@ export class SpaceSync {
     const actor = this.#options.documents.ownActor(document)
     const record = knownDocument(this.#view.state, document)
     return (actor && record && findActor(record, actor))?.retired === true
+  }
+
+  /** What the relay is shown from now on, as long as it does not have this space. @throws SealogError ERR_STORE… */
+  async setAdmission(token: string): Promise<void> {
+    if (!(await this.#admission.keepToken(token))) return
+    this.#turnedAway = undefined
+    this.#options.problems.clear('sync')
+    this.#options.onUpdate()
+    this.#channel.open()
   }
 
   pause(): void {
@@ -431,8 +447,9 @@ export class SpaceSync {
     const { admission } = this.secrets
     const genesis = admission?.type === 'genesis' && this.#view.state === undefined ? admission.entry : undefined
     this.#openedAs = this.#device()
+    const token = admission?.type === 'genesis' ? admission.token : undefined
     const { openFrom, wants } = this.#replication
-    return { signer: signerOf(this.#openedAs), from: openFrom, genesis, wants }
+    return { signer: signerOf(this.#openedAs), from: openFrom, genesis, admission: token, wants }
   }
 
   #onOpenRefused(error: SealogError): boolean {
@@ -474,7 +491,10 @@ export class SpaceSync {
       problems.clear('restore')
       if (!over()) this.#channel.open()
     } catch (failure) {
-      if (!over()) this.#channel.fault(asSealogError(failure, 'ERR_RELAY_BEHIND', 'the relay could not be restored'))
+      if (over()) return
+      // It does not wait for what it lost, but has gone on without.
+      if (hasCode(failure, 'ERR_ROLLBACK')) problems.clear('restore')
+      this.#channel.fault(asSealogError(failure, 'ERR_RELAY_BEHIND', 'the relay could not be restored'))
     }
   }
 
@@ -483,6 +503,7 @@ export class SpaceSync {
     const index = error.details.index === undefined ? {} : { index: error.details.index }
     problems.add('sync', { code: error.code, message: error.message, since: environment.now(), ...index })
     if (error.code.startsWith('ERR_STORE')) this.#options.onStore(error)
+    if (this.#isTurnedAway(error)) this.#turnedAway = error
     // Only what the relay signed ends anything: an answer that is to be proven yet may be asked for again.
     if (error === this.#unknown) {
       this.#halted = error
@@ -594,7 +615,14 @@ export class SpaceSync {
     await documents.settle()
   }
 
+  /** The relay does not take in a space that it does not have yet. */
+  #isTurnedAway({ code }: SealogError): boolean {
+    const isNew = this.secrets.admission?.type === 'genesis' && this.#view.state === undefined
+    return isNew && (code === 'ERR_UNAUTHORIZED' || code === 'ERR_QUOTA')
+  }
+
   async #absorbed(entries: readonly VerifiedEntry[]): Promise<void> {
+    this.#turnedAway = undefined
     this.#options.problems.clear('sync')
     this.#options.problems.clear('restore')
     this.#outbound.settle(entries)

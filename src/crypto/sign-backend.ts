@@ -60,7 +60,7 @@ export function nobleSigningKey(seed: Uint8Array): SigningKey {
 function signsWell(subtle: SubtleCrypto): Promise<boolean> {
   let known = signers.get(subtle)
   if (known === undefined) {
-    known = signsLikeReference(subtle)
+    known = signsLikeReference(seed => webcryptoSign(subtle, seed))
     signers.set(subtle, known)
   }
   return known

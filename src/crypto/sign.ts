@@ -33,7 +33,7 @@ export interface SignatureCheck {
 
 /** Verdicts are those of `verifySync`, whatever the backend; it never rejects because of what it is asked about. */
 export interface SignatureVerifier {
-  readonly backend: 'webcrypto' | 'noble'
+  readonly backend: 'webcrypto' | 'node' | 'noble'
   verify(check: SignatureCheck): Promise<boolean>
   /** One verdict per check, in the same order. */
   verifyAll(checks: readonly SignatureCheck[]): Promise<readonly boolean[]>

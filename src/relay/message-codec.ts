@@ -21,6 +21,7 @@ import type { LogRecord } from '../verify/records.ts'
 import { MAX_TRACER_LENGTH } from '../verify/tracer.ts'
 import {
   type DeliveredWrap,
+  MAX_ADMISSION_LENGTH,
   MAX_BATCH_ENTRIES,
   MAX_FRAME_LENGTH,
   MAX_MAILBOX_LENGTH,
@@ -131,7 +132,12 @@ function fieldsOf(message: Message): Cbor[] {
     case 'pull':
       return [message.ref, idBytes(message.space)]
     case 'push':
-      return [message.ref, idBytes(message.space), message.entries.map(pushEntryFields)]
+      return [
+        message.ref,
+        idBytes(message.space),
+        message.entries.map(pushEntryFields),
+        optional(message.admission, token => token),
+      ]
     case 'put-body':
       return [message.ref, idBytes(message.space), message.hash, message.length, message.offset, message.bytes]
     case 'get-body':
@@ -248,9 +254,15 @@ function decodeMessage(frame: Uint8Array): Message {
       return { type, ref: asUint(fields[1], 'ref'), space: asSpace(fields[2]) }
     }
     case 'push': {
-      const fields = asTuple(item, 4, type)
+      const fields = asTuple(item, 5, type)
       const entries = asArray(fields[3], MAX_BATCH_ENTRIES, 'entries')
-      return { type, ref: asUint(fields[1], 'ref'), space: asSpace(fields[2]), entries: entries.map(asPushEntry) }
+      return {
+        type,
+        ref: asUint(fields[1], 'ref'),
+        space: asSpace(fields[2]),
+        entries: entries.map(asPushEntry),
+        admission: asOptional(fields[4], 'admission', asAdmission),
+      }
     }
     case 'put-body': {
       const fields = asTuple(item, 7, type)
@@ -451,6 +463,10 @@ function asRecord(item: Cbor): LogRecord {
     body: asOptional(fields[3], 'body', asInlineBody),
     inclusion: asProof(fields[4]),
   }
+}
+
+function asAdmission(item: Cbor, what: string): string {
+  return asText(item, MAX_ADMISSION_LENGTH, what)
 }
 
 function asNote(item: Cbor | undefined): Uint8Array {

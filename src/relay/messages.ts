@@ -16,6 +16,8 @@ export const MAX_BATCH_ENTRIES = 4096
 export const MAX_WANTS = 4096
 /** Longest content of a mailbox, in bytes. */
 export const MAX_MAILBOX_LENGTH: number = 256 * 1024
+/** Longest token that comes with a genesis, in UTF-16 units. */
+export const MAX_ADMISSION_LENGTH = 256
 /** Longest advice when to try again, in milliseconds: it comes unsigned, and must not silence a replica for good. */
 export const MAX_RETRY_AFTER: number = 60 * 60 * 1000
 
@@ -142,6 +144,8 @@ export interface Push {
   readonly space: SpaceId
   /** A body beyond `INLINE_BODY_LENGTH` was put before and is undefined here. */
   readonly entries: readonly PushEntry[]
+  /** With a genesis: what a relay that does not let everybody create spaces asks for. */
+  readonly admission?: string | undefined
 }
 
 export interface PushEntry {

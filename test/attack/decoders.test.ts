@@ -204,7 +204,8 @@ const FORMATS: Readonly<Record<string, Format>> = {
   secrets: {
     samples: [
       encodeSecrets({ ...secrets, admission: undefined }),
-      encodeSecrets({ ...secrets, admission: { type: 'genesis', entry } }),
+      encodeSecrets({ ...secrets, admission: { type: 'genesis', token: undefined, entry } }),
+      encodeSecrets({ ...secrets, admission: { type: 'genesis', token: 'a token', entry } }),
       encodeSecrets({
         ...secrets,
         admission: {

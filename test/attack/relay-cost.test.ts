@@ -254,6 +254,7 @@ describe('a reader that asks without end and takes nothing', () => {
       wants: undefined,
       ref: 1,
       peer,
+      onRead: () => {},
       onEnd: () => ended++,
     })
     subscription.start()

@@ -52,7 +52,7 @@ function harness() {
     relay,
     client,
     environment,
-    opening: () => ({ signer: SIGNER, from: FROM, genesis: undefined, wants: undefined }),
+    opening: () => ({ signer: SIGNER, from: FROM, genesis: undefined, admission: undefined, wants: undefined }),
     onSync: async message => {
       synced.push(message)
       if (verdict !== undefined) throw verdict

@@ -7,6 +7,7 @@ import { actorIdOf, documentIdOf, idBytes } from '../../src/ids.ts'
 import { authenticationInput } from '../../src/relay/authentication.ts'
 import { decodeRelayMessage, decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
 import {
+  MAX_ADMISSION_LENGTH,
   MAX_BATCH_ENTRIES,
   MAX_FRAME_LENGTH,
   MAX_MAILBOX_LENGTH,
@@ -82,7 +83,9 @@ const FROM_REPLICA: readonly ReplicaMessage[] = [
       { ...pushed(), body: bytesOf('body') },
       { ...pushed(), body: undefined },
     ],
+    admission: undefined,
   },
+  { type: 'push', ref: 3, space, entries: [{ ...pushed(), body: bytesOf('body') }], admission: 'a token' },
   { type: 'put-body', ref: 4, space, hash: bytesOf('hash'), length: 300_000, offset: 0, bytes: bytesOf('part') },
   { type: 'get-body', ref: 5, space, index: 4, offset: 262_144 },
   { type: 'leave', space },
@@ -179,9 +182,11 @@ describe('a message (R-MSG-1)', () => {
         [header, signature, [bytesOf('body')], []],
         [header, signature, [], []],
       ],
+      [],
     ])
-    expect(itemsOf(FROM_REPLICA[4] as Message)).toEqual([8, 4, SPACE, bytesOf('hash'), 300_000, 0, bytesOf('part')])
-    expect(toHex(encodeMessage(FROM_REPLICA[6] as Message))).toBe(`820a5820${space}`)
+    expect(itemsOf(FROM_REPLICA[4] as Message)[4]).toEqual(['a token'])
+    expect(itemsOf(FROM_REPLICA[5] as Message)).toEqual([8, 4, SPACE, bytesOf('hash'), 300_000, 0, bytesOf('part')])
+    expect(toHex(encodeMessage(FROM_REPLICA[7] as Message))).toBe(`820a5820${space}`)
   })
 
   it('goes one way only: nobody takes what only the other side sends (R-MSG-2)', async () => {
@@ -296,7 +301,7 @@ describe('limits (R-MSG-3)', () => {
 
   it('hold for what replicas send', async () => {
     const { header, signature } = pushed()
-    const push = (...list: Cbor[]): Uint8Array => encodeCbor([7, 1, SPACE, list])
+    const push = (...list: Cbor[]): Uint8Array => encodeCbor([7, 1, SPACE, list, []])
     const put = (length: number, bytes: number): Uint8Array => {
       return encodeCbor([8, 1, SPACE, bytesOf('hash'), length, 0, new Uint8Array(bytes)])
     }
@@ -304,6 +309,9 @@ describe('limits (R-MSG-3)', () => {
     expect(await fromReplica(push([new Uint8Array(MAX_HEADER_LENGTH + 1), signature, [], []]))).toBe('ERR_LIMIT')
     expect(await fromReplica(push([header, signature.slice(1), [], []]))).toBe('ERR_MALFORMED')
     expect(await fromReplica(push(...Array.from({ length: MAX_BATCH_ENTRIES + 1 }, () => 0)))).toBe('ERR_LIMIT')
+    const withToken = (length: number): Uint8Array => encodeCbor([7, 1, SPACE, [], ['t'.repeat(length)]])
+    expect(await fromReplica(withToken(MAX_ADMISSION_LENGTH))).toBe('accepted')
+    expect(await fromReplica(withToken(MAX_ADMISSION_LENGTH + 1))).toBe('ERR_LIMIT')
     expect(await fromReplica(put(MAX_BODY_LENGTH, 1))).toBe('accepted')
     expect(await fromReplica(put(MAX_BODY_LENGTH + 1, 1))).toBe('ERR_MALFORMED')
     expect(await fromReplica(put(MAX_BODY_LENGTH, INLINE_BODY_LENGTH + 1))).toBe('ERR_LIMIT')

@@ -13,24 +13,28 @@ type Step = { readonly append: Append } | { readonly space: SpaceId; readonly he
 export function setBackStore(fresh: () => LogStore): SetBackStore {
   let current = fresh()
   let steps: Step[] = []
-  let kept: StoredHead | undefined
   return {
+    isShared: current.isShared,
     open: () => current.open(),
     readIdentity: () => current.readIdentity(),
     writeIdentity: identity => current.writeIdentity(identity),
-    async readSpace(space) {
-      const stored = await current.readSpace(space)
-      return stored && kept ? { ...stored, head: kept } : stored
-    },
+    readSpace: space => current.readSpace(space),
+    readSize: space => current.readSize(space),
+    readSpaces: (after, limit) => current.readSpaces(after, limit),
     async append(append) {
       await current.append(append)
       steps.push({ append })
     },
+    putFloor: (space, size) => current.putFloor(space, size),
+    readHead: space => current.readHead(space),
     async putHead(space, head) {
       await current.putHead(space, head)
-      kept = undefined
       steps.push({ space, head })
     },
+    raiseHead: (space, head) => current.raiseHead(space, head),
+    acceptRollback: space => current.acceptRollback(space),
+    announce: space => current.announce(space),
+    onGrown: listener => current.onGrown(listener),
     readChoice: (...args) => current.readChoice(...args),
     putCosigned: (...args) => current.putCosigned(...args),
     readCosigned: space => current.readCosigned(space),
@@ -41,9 +45,14 @@ export function setBackStore(fresh: () => LogStore): SetBackStore {
     readWraps: (...args) => current.readWraps(...args),
     putMailbox: (...args) => current.putMailbox(...args),
     readMailbox: address => current.readMailbox(address),
+    readMailboxes: (...args) => current.readMailboxes(...args),
+    inspect: limit => current.inspect(limit),
+    discard: (...args) => current.discard(...args),
+    removeSpace: space => current.removeSpace(space),
+    compact: () => current.compact(),
     close: () => current.close(),
     async setBack(space, size, keepHead = false) {
-      const { head } = (await current.readSpace(space)) ?? {}
+      const head = await current.readHead(space)
       await current.close()
       current = fresh()
       await current.open()
@@ -55,7 +64,7 @@ export function setBackStore(fresh: () => LogStore): SetBackStore {
         else await current.putHead(step.space, step.head)
         steps.push(step)
       }
-      kept = keepHead ? head : undefined
+      if (keepHead && head !== undefined) await current.raiseHead(space, head)
     },
   }
 }

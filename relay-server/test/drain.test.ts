@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { nodeWebSocketTransport } from '../../src/relay/websocket-node.ts'
+import { author, authorGenesis, makeDevice, spaceOf } from './helpers/authoring.ts'
+import { type BundledCli, bundleCli } from './helpers/bundle-cli.ts'
+import { type Listening, listeningCli } from './helpers/cli-process.ts'
+import { testEnvironment } from './helpers/environment.ts'
+import { TestReplica, until } from './helpers/replica.ts'
+import { dataFolder, get } from './helpers/served.ts'
+
+let cli: BundledCli
+
+beforeAll(async () => {
+  cli = await bundleCli()
+}, 60_000)
+
+afterAll(() => cli?.remove())
+
+async function connected(relay: Listening): Promise<TestReplica> {
+  const replica = new TestReplica(nodeWebSocketTransport(), relay.url)
+  await until(() => replica.messages.length > 0 || replica.isClosed, 'welcome')
+  return replica
+}
+
+/** Whether there is an event in the log, after a while. */
+const logged = (relay: Listening, event: string) =>
+  until(() => relay.events().some(each => each.event === event), `the event ${event}`)
+
+test('SIGTERM: others are told to stay away, everything is served on, then it ends in good order', async () => {
+  const args = ['--data', dataFolder(), '--drain', '3', '--metrics', '127.0.0.1:0']
+  const relay = await listeningCli(cli.path, args)
+  const metrics = String(relay.events()[0]?.metrics)
+  expect((await get(relay.url, '/readyz')).status).toBe(200)
+  const { random } = testEnvironment()
+  const owner = makeDevice(random)
+  const genesis = authorGenesis(random, owner, relay)
+  const space = spaceOf(genesis)
+  const before = await connected(relay)
+
+  const begin = Date.now()
+  relay.child.kill('SIGTERM')
+  await logged(relay, 'draining')
+  for (const url of [relay.url, metrics]) {
+    expect(await get(url, '/readyz', { agent: false })).toMatchObject({
+      status: 503,
+      body: expect.stringContaining('draining'),
+    })
+    expect((await get(url, '/healthz', { agent: false })).status).toBe(200)
+  }
+  // Who is there works on, and who comes nevertheless is served.
+  before.push(space, genesis)
+  await until(() => before.syncs.length === 1, 'an acknowledgement while draining')
+  const late = await connected(relay)
+  late.open(space, owner)
+  await until(() => late.syncs.length === 1, 'the space')
+  await late.follow(space)
+
+  expect(await relay.exited).toBe(0)
+  expect(Date.now() - begin).toBeGreaterThanOrEqual(3000)
+  await until(() => before.isClosed && late.isClosed)
+  for (const replica of [before, late]) expect(replica.closed?.message).toContain('1001')
+  expect(relay.events().map(({ event }) => event)).toEqual(['listening', 'draining', 'stopping', 'stopped'])
+})
+
+test('what was taken before the end is answered', async () => {
+  const relay = await listeningCli(cli.path, ['--data', dataFolder()])
+  const { random } = testEnvironment()
+  const owner = makeDevice(random)
+  const genesis = authorGenesis(random, owner, relay)
+  const space = spaceOf(genesis)
+  const replica = await connected(relay)
+  replica.push(space, genesis)
+  replica.open(space, owner)
+  await until(() => replica.syncs.length > 0)
+  await replica.follow(space)
+  const pushes = Array.from({ length: 20 }, () => author(random, owner, genesis.hash, { seen: replica.seen }))
+  for (const push of pushes) replica.push(space, push)
+  // The first of them is acknowledged: the others are there, or on their way through the same socket.
+  await until(() => replica.syncs.length > 1)
+  relay.child.kill('SIGTERM')
+  expect(await relay.exited).toBe(0)
+  await until(() => replica.isClosed)
+  const view = await replica.follow(space)
+  expect(replica.rejects).toEqual([])
+  // Each acknowledged entry is still there, and nothing that was not acknowledged is missed by anyone.
+  const again = await listeningCli(cli.path, ['--data', String(relay.child.spawnargs.at(-1))])
+  const reader = await connected(again)
+  reader.open(space, owner)
+  await until(() => reader.syncs.length > 0)
+  expect((await reader.follow(space)).range).toEqual(view.range)
+})
+
+test('a second signal ends it at once', async () => {
+  const relay = await listeningCli(cli.path, ['--data', dataFolder(), '--drain', '600'])
+  relay.child.kill('SIGTERM')
+  await logged(relay, 'draining')
+  relay.child.kill('SIGTERM')
+  expect(await relay.exited).toBe(1)
+})
+
+test.each([
+  ['an exception that nobody caught', "setTimeout(() => { throw new Error('a fault') }, 3000)"],
+  ['a promise that nobody waited for', "setTimeout(() => Promise.reject(new Error('a fault')), 3000)"],
+])('%s ends the process with a line, so that it is started anew', async (_what, code) => {
+  const relay = await listeningCli(cli.path, ['--data', dataFolder(), '--quiet'], {
+    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(code)}`,
+  })
+  expect(await relay.exited).toBe(1)
+  expect(relay.events()).toEqual([
+    expect.objectContaining({ level: 'error', event: 'fatal', reason: expect.stringContaining('a fault') }),
+  ])
+})
+
+test('SIGHUP without a certificate is a word to stop', async () => {
+  const relay = await listeningCli(cli.path, ['--data', dataFolder()])
+  relay.child.kill('SIGHUP')
+  expect(await relay.exited).toBe(0)
+})

@@ -1,0 +1,68 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseVerifierKey } from 'sealog/protocol'
+import { onTestFinished } from 'vitest'
+
+/** How long a start may take on a busy machine, in milliseconds. */
+const PATIENCE = 15_000
+
+export interface Running {
+  readonly child: ChildProcess
+  readonly exited: Promise<number | NodeJS.Signals | null>
+  stdout(): string
+  stderr(): string
+  /** Lines of the log so far. */
+  events(): readonly Readonly<Record<string, unknown>>[]
+}
+
+export interface Listening extends Running {
+  readonly url: string
+  readonly name: string
+  readonly key: Uint8Array
+}
+
+/** The command with these arguments; killed with the test at the latest. @param path of the bundled command */
+export function runCli(path: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+  const child = spawn(process.execPath, [path, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
+  const output = { stdout: '', stderr: '' }
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].on('data', chunk => {
+      output[stream] += chunk
+    })
+  }
+  const exited = new Promise<number | NodeJS.Signals | null>(resolve => {
+    // `close` and not `exit`: all output has come by then.
+    child.on('close', (code, signal) => resolve(signal ?? code))
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  return {
+    child,
+    exited,
+    stdout: () => output.stdout,
+    stderr: () => output.stderr,
+    events: () =>
+      output.stderr
+        .split('\n')
+        .slice(0, -1)
+        .filter(line => line.startsWith('{'))
+        .map(line => JSON.parse(line)),
+  }
+}
+
+/** A relay by this name on a free port, once it says that it listens. */
+export async function listeningCli(
+  path: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Listening> {
+  const running = runCli(path, ['--port', '0', '--name', 'relay.example', ...args], env)
+  for (const end = Date.now() + PATIENCE; Date.now() < end; await delay(5)) {
+    if (running.stdout().endsWith('\n') || running.child.exitCode !== null) break
+  }
+  const [, url, name, verifierKey] = running.stdout().trim().split(' ')
+  if (url === undefined || name === undefined || verifierKey === undefined) throw new Error(running.stderr())
+  return { ...running, url, name, key: parseVerifierKey(verifierKey).publicKey }
+}

@@ -1,0 +1,208 @@
+import { type LoopbackOptions, loopbackRelay, memoryLogStore } from 'sealog-relay/testing'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { memoryStore } from '../../src/crdt/store-memory.ts'
+import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
+import { platformEnvironment } from '../../src/environment-platform.ts'
+import { Replica, type ReplicaOptions } from '../../src/replica.ts'
+import type { Space } from '../../src/space.ts'
+import { initializeAutomerge } from '../helpers/automerge.ts'
+
+const TOKEN = 'a token of sixteen bytes'
+/** Of the replicas, whose time goes ten times as fast. */
+const timeout = 100_000
+
+interface Numbers {
+  list: number[]
+}
+
+/** Replicas, and a relay with these limits, which may be changed: they hold from its next restart on. */
+async function limited(options: Omit<LoopbackOptions, 'environment'> = {}) {
+  await initializeAutomerge()
+  const environment = platformEnvironment()
+  const verifier = await defaultVerifier()
+  const relay = loopbackRelay({ environment, verifier, ...options })
+  // Waiting takes a tenth of the time, so that what is retried after 30 seconds is within a test.
+  const hurried = { ...environment, schedule: (ms: number, task: () => void) => environment.schedule(ms / 10, task) }
+  const open = async (name: string, more: Partial<ReplicaOptions> = {}): Promise<Replica> => {
+    const replica = await Replica.open(
+      { store: memoryStore(), relay: 'ws://relay.test', profile: { name }, ...more },
+      { transport: relay, environment: hurried, verifier },
+    )
+    onTestFinished(() => replica.close())
+    return replica
+  }
+  return { relay, open }
+}
+
+const codesOf = (space: Space): readonly string[] => space.problems.map(problem => problem.code)
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  const end = Date.now() + timeout / 10
+  while (!holds()) {
+    if (Date.now() > end) throw new Error(`waiting for ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+}
+
+describe('a replica that goes too fast for its relay', () => {
+  it('shows it, waits as long as it is told, and loses nothing', async () => {
+    const limits = { entriesPerDevice: 5, burstTime: 600 }
+    const { open } = await limited({ limits })
+    const ann = await open('Ann')
+    const space = await ann.createSpace({ timeout })
+    const seen = new Set<string>()
+    space.on('problem', ({ problem }) => seen.add(problem.code))
+    const note = await space.createDocument<Numbers>({ list: [] })
+    for (let i = 0; i < 12; i++) {
+      note.change(doc => {
+        doc.list.push(i)
+      })
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+    await space.sync({ timeout: timeout })
+    expect(seen).toEqual(new Set(['ERR_RATE_LIMITED']))
+    expect(codesOf(space)).toEqual([])
+    const other = await open('Bob')
+    const theirs = await other.joinSpace(await space.invite({ timeout: timeout }), { timeout: timeout })
+    await theirs.sync({ timeout: timeout })
+    const copy = await theirs.openDocument<Numbers>(note.id)
+    expect(copy.doc().list).toEqual(note.doc().list)
+    expect(copy.doc().list).toEqual(Array.from({ length: 12 }, (_, i) => i))
+  })
+})
+
+describe('a relay that has no room for uploads', () => {
+  it('is asked again later; what else there is to say to it is said meanwhile', async () => {
+    const limits: { stagedBytes?: number } = { stagedBytes: 100_000 }
+    const { relay, open } = await limited({ limits })
+    const space = await (await open('Ann')).createSpace({ timeout })
+    const large = await space.createDocument({ bytes: noise(400_000) })
+    await until(() => codesOf(space).includes('ERR_RATE_LIMITED'), 'the refusal')
+    await space.invite({ timeout })
+    expect(large.receipt.state).not.toBe('proven')
+    limits.stagedBytes = 1e9
+    relay.restart()
+    await space.sync({ timeout })
+    expect([codesOf(space), large.receipt.state]).toEqual([[], 'proven'])
+  })
+})
+
+/** Bytes that do not get shorter by being compressed. */
+function noise(length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  let state = 1
+  for (let i = 0; i < length; i++) {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648
+    bytes[i] = state >> 16
+  }
+  return bytes
+}
+
+describe('a space that is full', () => {
+  it('keeps what does not fit on the device, says so until it fits, and still removes members at once', async () => {
+    const limits: { spaceBytes?: number } = {}
+    const store = memoryLogStore()
+    const { relay, open } = await limited({ limits, store })
+    const ann = await open('Ann')
+    const space = await ann.createSpace({ timeout })
+    const note = await space.createDocument<Numbers>({ list: [] })
+    const bob = await open('Bob')
+    const theirs = await bob.joinSpace(await space.invite({ timeout }), { timeout })
+    await Promise.all([space.sync({ timeout }), theirs.sync({ timeout })])
+    limits.spaceBytes = (await store.readSize(space.id)).bytes + 10
+    relay.restart()
+    note.change(doc => {
+      doc.list.push(1)
+    })
+    await until(() => codesOf(space).includes('ERR_QUOTA'), 'the refusal')
+    expect(note.doc().list).toEqual([1])
+    expect(note.receipt.state).not.toBe('proven')
+    await expect(space.invite({ timeout })).rejects.toMatchObject({ code: 'ERR_QUOTA' })
+
+    const other = space.members().find(member => !member.me)
+    await space.removeMember(other?.id ?? '', { timeout })
+    expect(space.members().map(member => member.me)).toEqual([true])
+    expect(theirs.id).toBe(space.id)
+    await until(() => codesOf(space).includes('ERR_QUOTA'), 'the refusal, again')
+
+    limits.spaceBytes = 0
+    relay.restart()
+    await space.sync({ timeout })
+    expect([codesOf(space), note.receipt.state]).toEqual([[], 'proven'])
+  })
+})
+
+describe('a relay that does not let everybody create spaces', () => {
+  const creation = { kind: 'tokens', tokens: [TOKEN] } as const
+
+  it('lets in who has a token, by the space or by the address', async () => {
+    const { open } = await limited({ creation })
+    const ann = await open('Ann')
+    const space = await ann.createSpace({ admission: TOKEN, timeout })
+    await space.sync({ timeout })
+    const bob = await open('Bob', { relay: { url: 'ws://relay.test', token: TOKEN } })
+    await (await bob.createSpace({ timeout })).sync({ timeout })
+    await expect(bob.createSpace({ admission: 'of no use to anybody', timeout })).resolves.toBeDefined()
+  })
+
+  it('is told apart from one that is away: sync says so, nothing is lost, and a token given later opens the door', async () => {
+    const { open } = await limited({ creation })
+    const store = memoryStore()
+    const ann = await open('Ann', { store })
+    const space = await ann.createSpace({ timeout })
+    const note = await space.createDocument<Numbers>({ list: [] })
+    note.change(doc => {
+      doc.list.push(1)
+    })
+    await expect(space.sync({ timeout })).rejects.toMatchObject({ code: 'ERR_UNAUTHORIZED' })
+    expect(codesOf(space)).toEqual(['ERR_UNAUTHORIZED'])
+    await expect(space.invite({ timeout })).rejects.toMatchObject({ code: 'ERR_UNAUTHORIZED' })
+    await space.setAdmission('a wrong token of many bytes')
+    await expect(space.sync({ timeout })).rejects.toMatchObject({ code: 'ERR_UNAUTHORIZED' })
+
+    note.change(doc => {
+      doc.list.push(2)
+    })
+    await space.setAdmission(TOKEN)
+    await space.sync({ timeout })
+    expect([codesOf(space), note.receipt.state]).toEqual([[], 'proven'])
+    await space.setAdmission('too late to matter, and harmless')
+    const bob = await open('Bob')
+    const theirs = await bob.joinSpace(await space.invite({ timeout }), { timeout })
+    await theirs.sync({ timeout })
+    expect((await theirs.openDocument<Numbers>(note.id)).doc().list).toEqual([1, 2])
+  })
+
+  it('is shown the token after a restart too, as long as it does not have the space', async () => {
+    const { relay, open } = await limited({ creation })
+    const store = memoryStore()
+    const first = await open('Ann', { store })
+    // First contact, so that the space can be made offline.
+    await (await first.createSpace({ admission: TOKEN, timeout })).sync({ timeout })
+    relay.stop()
+    const space = await first.createSpace({ admission: TOKEN, timeout })
+    await first.close()
+    relay.restart()
+    const again = await open('Ann', { store })
+    await (await again.openSpace(space.id)).sync({ timeout })
+  })
+
+  it.each([
+    ['', 'admission'],
+    ['x'.repeat(257), 'admission'],
+    ['\ud800', 'admission'],
+    [7, 'admission'],
+  ])('is not shown what is no token: %j', async token => {
+    const { open } = await limited()
+    const ann = await open('Ann')
+    await expect(ann.createSpace({ admission: token as string, timeout })).rejects.toThrow(TypeError)
+    await expect(open('Bob', { relay: { url: 'ws://relay.test', token: token as string } })).rejects.toThrow(TypeError)
+  })
+
+  it('never shows the token to who reads its problems', async () => {
+    const { open } = await limited({ creation })
+    const space = await (await open('Ann')).createSpace({ admission: 'the secret of somebody else', timeout })
+    await expect(space.sync({ timeout })).rejects.toThrow()
+    expect(JSON.stringify(space.problems)).not.toContain('secret')
+  })
+})
