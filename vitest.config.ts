@@ -17,8 +17,9 @@ const config: ViteUserConfig = {
     include: ['test/**/*.test.ts', 'relay-server/test/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // Generous: machines are small and busy, and no test measures time.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 }
 

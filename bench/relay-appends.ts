@@ -11,11 +11,11 @@ import { bytesOf } from './synthetic-log.ts'
 const WRITERS = [1, 10, 100]
 const BODIES = [200, 4 * 1024, 64 * 1024]
 /** Rounds that count, after one that does not: in each the relay's turn, then those of the bare stores. */
-const ROUNDS = 7
+const ROUNDS = 5
 /** Entries and bytes of bodies of one round, at most; but two groups at least. */
-const ROUND_ENTRIES = 600
-const ROUND_BYTES: number = 6 * 1024 * 1024
-const ONE_BY_ONE = 60
+const ROUND_ENTRIES = 400
+const ROUND_BYTES: number = 4 * 1024 * 1024
+const ONE_BY_ONE = 40
 const NAME = 'relay.test'
 
 /** A call that changed the store. */

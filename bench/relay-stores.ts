@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import { type LogStore, postgresLogStore, sqliteLogStore } from 'sealog-relay'
 import { type PostgresCluster, postgresPrograms, startCluster } from '../test/helpers/postgres-cluster.ts'
 
+/** Of a statement and of a connection, in milliseconds: a machine under load is what is measured. */
+const PATIENCE = 120_000
+
 /** Where the logs of one relay are; as it is handed to another process. */
 export type StorePlace =
   | { readonly kind: 'sqlite'; readonly file: string }
@@ -18,7 +21,7 @@ export interface Stores {
 export function storeAt(place: StorePlace): LogStore {
   return place.kind === 'sqlite'
     ? sqliteLogStore(place.file)
-    : postgresLogStore({ url: place.url, schema: place.schema })
+    : postgresLogStore({ url: place.url, schema: place.schema, timeout: PATIENCE, connectTimeout: PATIENCE })
 }
 
 /** Everything that a benchmark leaves on the disk goes with it. */

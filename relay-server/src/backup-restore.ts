@@ -49,7 +49,9 @@ type KeptNote = { readonly size: number; readonly time: number; readonly note: U
  * Puts the logs of a backup into a store that is empty, or that has the beginnings of the same logs. The file is read
  * twice: at first everything in it is judged, and nothing is written; then each space that stood the test is appended,
  * group by group, as the reducer makes it of the entries. A restoration that is cut off leaves beginnings of logs, and
- * may be repeated. Heads that the store has stay as they are: where they are ahead, the relay knows what it has lost.
+ * may be repeated; as their heads are there already, a relay that is started on them knows that they are no more than
+ * that. Heads that the store has stay as they are: where they are ahead, the relay knows what it has lost. Where every
+ * space is refused nothing is written, so that an empty store does not become one that a relay would serve from.
  *
  * @returns how many spaces were refused
  * @throws SealogError ERR_RELAY_IDENTITY for another relay's backup or store; what the file or the store throws
@@ -57,6 +59,7 @@ type KeptNote = { readonly size: number; readonly time: number; readonly note: U
 export async function restoreBackup(restoring: Restoring): Promise<number> {
   const plans = new Map<SpaceId, Plan>()
   const refused = await judgeBackup(restoring, plans)
+  if (refused > 0 && plans.size === 0) return refused
   await appendBackup(restoring, plans)
   return refused
 }
@@ -93,16 +96,18 @@ async function appendBackup(restoring: Restoring, plans: ReadonlyMap<SpaceId, Pl
   const { path, store, verifier, dryRun, tell } = restoring
   await visitBackup(path, {
     async begin(relay) {
-      const isOwned = (await store.readIdentity()) !== undefined
-      if (!dryRun && !isOwned) await store.writeIdentity(relay)
+      if (dryRun) return
+      // All heads before the first entry, and before the store is anybody's. A log without a head is taken for one that
+      // nobody was told of yet: the relay would sign the half of it that there is, and others in the place of the rest.
+      for (const [space, { head }] of plans) if (head !== undefined) await store.raiseHead(space, head)
+      if ((await store.readIdentity()) === undefined) await store.writeIdentity(relay)
     },
     async space(backup, relay) {
       const plan = plans.get(backup.space)
       if (plan === undefined) return undefined
-      const { from, signed, head } = plan
+      const { from, signed } = plan
       const taken = Math.max(0, backup.size - from)
       if (dryRun || taken === 0) {
-        if (!dryRun && head !== undefined) await store.raiseHead(backup.space, head)
         tell({ space: backup.space, taken, refused: undefined })
         return undefined
       }
@@ -112,9 +117,8 @@ async function appendBackup(restoring: Restoring, plans: ReadonlyMap<SpaceId, Pl
       return BackupJudge.begin(backup, { relay, verifier, signed, stop: from, onAppend })
     },
     async ended({ space, size, cosigned }) {
-      const { from = 0, head } = plans.get(space) ?? {}
+      const { from = 0 } = plans.get(space) ?? {}
       for (const note of cosigned) await store.putCosigned(space, parseNote(note).checkpoint.size, note)
-      if (head !== undefined) await store.raiseHead(space, head)
       tell({ space, taken: size - from, refused: undefined })
     },
     refused(_backup, error) {

@@ -28,7 +28,12 @@ export class BackupWriter {
 
   /** @throws SealogError ERR_STORE where there is such a file already, or it cannot be made */
   static async create(path: string): Promise<BackupWriter> {
-    if (existsSync(path)) throw new SealogError('ERR_STORE', `${path} is there already`)
+    if (existsSync(path)) throw isThere(path)
+    // Left by one that was killed, or being written right now: only the operator can tell.
+    if (existsSync(draftOf(path))) {
+      const reason = 'another backup is being written, or was cut off: remove it then'
+      throw new SealogError('ERR_STORE', `${draftOf(path)} is there: ${reason}`)
+    }
     try {
       // As what it holds are the logs, it is readable by its owner only, as they are.
       const writer = new BackupWriter(path, await open(draftOf(path), 'wx', 0o600))
@@ -66,6 +71,8 @@ export class BackupWriter {
     await this.#flush()
     await this.#file.sync()
     await this.#file.close()
+    // It may have come about since: what has the name is never written over.
+    if (existsSync(this.#path)) throw isThere(this.#path)
     await rename(draftOf(this.#path), this.#path)
     await syncFolder(dirname(this.#path))
   }
@@ -93,6 +100,10 @@ export class BackupWriter {
       offset += (await this.#file.write(bytes, offset)).bytesWritten
     }
   }
+}
+
+function isThere(path: string): SealogError {
+  return new SealogError('ERR_STORE', `${path} is there already`)
 }
 
 function draftOf(path: string): string {

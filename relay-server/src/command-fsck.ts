@@ -1,7 +1,8 @@
-import { parseSpaceId, SealogError } from 'sealog/protocol'
+import { parseSpaceId, SealogError, type SpaceId } from 'sealog/protocol'
 import { type Command, type CommandArguments, type CommandContext, withStore } from './command.ts'
 import { type CheckedStore, checkStore } from './fsck.ts'
 import { type Finding, findingLine } from './fsck-finding.ts'
+import type { LogStore } from './log-store.ts'
 
 /** Checks everything that the store holds, while a relay serves from it or not. */
 export const fsckCommand: Command = {
@@ -22,9 +23,10 @@ async function runFsck(context: CommandContext, given: CommandArguments): Promis
   }
   let checked: CheckedStore
   try {
-    checked = await withStore(context, true, store =>
-      checkStore({ store, key: context.key, verifier: context.verifier, report, ...(space && { space }) }),
-    )
+    checked = await withStore(context, true, async store => {
+      if (space !== undefined) await assertKnown(store, space)
+      return checkStore({ store, key: context.key, verifier: context.verifier, report, ...(space && { space }) })
+    })
   } catch (error) {
     // A store that is too damaged to be opened is a finding; one that cannot be reached is none.
     if (!(error instanceof SealogError) || error.code !== 'ERR_STORE_CORRUPT') throw error
@@ -33,6 +35,12 @@ async function runFsck(context: CommandContext, given: CommandArguments): Promis
   }
   context.stdout(`${isJson ? JSON.stringify({ checked }) : summaryOf(checked)}\n`)
   return checked.findings === 0 ? 0 : 1
+}
+
+async function assertKnown(store: LogStore, space: SpaceId): Promise<void> {
+  const { size } = await store.readSize(space)
+  if (size > 0 || (await store.readHead(space)) !== undefined) return
+  throw new SealogError('ERR_UNKNOWN_SPACE', 'the store has no such space')
 }
 
 function summaryOf({ spaces, entries, mailboxes, missing, findings }: CheckedStore): string {

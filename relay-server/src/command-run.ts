@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { defaultVerifier, platformEnvironment, publicKeyOf } from 'sealog/protocol'
+import { defaultVerifier, platformEnvironment, publicKeyOf, SealogError } from 'sealog/protocol'
 import type { Command } from './command.ts'
 import type { Config } from './config.ts'
 import { readSeed } from './relay-key-file.ts'
@@ -18,10 +18,14 @@ export interface Output {
  */
 export async function runCommand(command: Command, { settings, own }: Config, output: Output): Promise<number> {
   // Named by settings alone, and before anything is opened.
-  storePlaceOf(settings)
+  const place = storePlaceOf(settings)
   const keyFile = keyPlaceOf(settings)
   const context = {
     async openStore(readOnly: boolean) {
+      // A folder that was mistyped is not to be found in order, nor to get an empty database.
+      if (place.kind === 'sqlite' && !existsSync(place.file) && (readOnly || command.makesStore !== true)) {
+        throw new SealogError('ERR_STORE', `there is no database ${place.file}`, { retryable: false })
+      }
       const store = await storeOf(settings, { readOnly, acceptRollback: settings.acceptRollback })
       await store.open()
       return store

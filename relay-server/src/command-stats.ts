@@ -73,7 +73,12 @@ async function statsOf(store: LogStore, space: SpaceId): Promise<SpaceStats> {
 
 function lineOf({ space, standing, entries, bytes, documents, devices, members, signed }: SpaceStats): string {
   const counts = `${entries} entries, ${bytes} bytes, ${documents} documents, ${devices} devices, ${members} members`
-  const head =
-    signed === undefined ? 'nothing signed' : `signed ${signed.size} at ${new Date(signed.time).toISOString()}`
+  const head = signed === undefined ? 'nothing signed' : `signed ${signed.size} at ${textOf(signed.time)}`
   return `${space}: ${counts}; ${head}${standing === 'whole' ? '' : `; ${standing}`}`
+}
+
+/** A damaged time may be no date. */
+function textOf(time: number): string {
+  const date = new Date(time)
+  return Number.isNaN(date.getTime()) ? `${time}` : date.toISOString()
 }

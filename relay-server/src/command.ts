@@ -27,6 +27,8 @@ export interface Command {
   readonly flags: CommandFlags
   /** Lines for the usage. */
   readonly help: readonly string[]
+  /** It may be run where there is no store yet, and makes one. */
+  readonly makesStore?: true
   /**
    * @returns the exit code: 0 where all is well, 1 where it is not
    * @throws TypeError for flags that make no sense (exit code 2); SealogError, and what Node throws, where it cannot be

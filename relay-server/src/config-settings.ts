@@ -13,7 +13,7 @@ import {
   wholeNumber,
   words,
 } from './config-values.ts'
-import { DEFAULT_LIMITS, type Limits } from './context.ts'
+import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 
 /** What an operator may settle, besides the limits. Undefined: not settled, and there is no default. */
 export interface Settings {

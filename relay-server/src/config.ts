@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util'
 import type { CommandArguments, CommandFlags } from './command.ts'
 import { BY_FLAG, flagOf, LIMITS, limitFlagOf, SETTINGS, type Setting, type Settings } from './config-settings.ts'
-import type { Limits } from './context.ts'
+import type { Limits } from './limits.ts'
 
 export const ENVIRONMENT_PREFIX = 'SEALOG_RELAY_'
+const CONFIG_VARIABLE = `${ENVIRONMENT_PREFIX}CONFIG`
 
 export interface ConfigInput {
   /** Without the name of the command. */
@@ -36,8 +37,10 @@ type Texts = Map<string, { readonly text: string; readonly source: ConfigSource;
 export function readConfig({ args, env, readFile, ownFlags = {} }: ConfigInput): Config {
   const { flags, own, configFile, wants } = readFlags(args, ownFlags)
   const texts: Texts = new Map()
-  const path = configFile ?? env[`${ENVIRONMENT_PREFIX}CONFIG`]
-  if (path !== undefined) takeFile(texts, path, readFile)
+  const path = configFile ?? env[CONFIG_VARIABLE]
+  if (path !== undefined && (path !== '' || configFile !== undefined)) {
+    takeFile(texts, path, readFile, configFile === undefined ? CONFIG_VARIABLE : '--config')
+  }
   takeEnvironment(texts, env)
   for (const [flag, text] of flags) texts.set(flag, { text, source: 'flag', from: `--${flag}` })
   const values = new Map([...BY_FLAG].map(([flag, setting]) => [flag, settledValue(texts, flag, setting)]))
@@ -95,20 +98,21 @@ function takeEnvironment(texts: Texts, env: ConfigInput['env']): void {
   }
 }
 
-function takeFile(texts: Texts, path: string, readFile: ConfigInput['readFile']): void {
-  for (const [flag, value] of Object.entries(readObject(path, readFile))) {
+/** @param named what named the file */
+function takeFile(texts: Texts, path: string, readFile: ConfigInput['readFile'], named: string): void {
+  for (const [flag, value] of Object.entries(readObject(path, readFile, named))) {
     const from = `${path}: "${flag}"`
     if (!BY_FLAG.has(flag)) throw new TypeError(`${from}: there is no such setting`)
     texts.set(flag, { text: textOf(value, from), source: 'file', from })
   }
 }
 
-function readObject(path: string, readFile: ConfigInput['readFile']): object {
+function readObject(path: string, readFile: ConfigInput['readFile'], named: string): object {
   let content: string
   try {
     content = readFile(path)
   } catch (error) {
-    throw new TypeError(`--config: ${error instanceof Error ? error.message : path}`)
+    throw new TypeError(`${named}: ${error instanceof Error ? error.message : path}`)
   }
   try {
     const value: unknown = JSON.parse(content)

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { SealogError, type SpaceId } from 'sealog/protocol'
-import { type AskWebhook, type WebhookOptions, webhookQuestions } from './creation-webhook.ts'
+import { SealogError } from 'sealog/protocol'
+import { type AskWebhook, type CreationRequest, type WebhookOptions, webhookQuestions } from './creation-webhook.ts'
 
 /** Who may create spaces on a relay. */
 export type CreationPolicy =
@@ -9,15 +9,6 @@ export type CreationPolicy =
   | { readonly kind: 'tokens'; readonly tokens: readonly string[] }
   /** Whom this address lets, space by space: see `webhookQuestions`. */
   | { readonly kind: 'webhook'; readonly url: string; readonly secret: string }
-
-/** Somebody wants to create a space. */
-export interface CreationRequest {
-  readonly space: SpaceId
-  /** As the connection has it; undefined within one process. */
-  readonly address: string | undefined
-  /** What came with the genesis; at most 256 bytes. */
-  readonly token: string | undefined
-}
 
 /** @throws SealogError ERR_UNAUTHORIZED where it may not be; ERR_RATE_LIMITED where that cannot be told now */
 export type CreationCheck = (request: CreationRequest) => Promise<void>

@@ -1,7 +1,6 @@
 import { createHmac } from 'node:crypto'
-import { type Environment, SealogError } from 'sealog/protocol'
-import type { Log } from './context.ts'
-import type { CreationRequest } from './creation-policy.ts'
+import { type Environment, SealogError, type SpaceId } from 'sealog/protocol'
+import type { Log } from './log-record.ts'
 
 /** Questions under way at once, and those that wait for them. */
 const MAX_ASKED = 8
@@ -10,6 +9,15 @@ const MAX_WAITING = 64
 const TIMEOUT = 5_000
 /** Milliseconds after which to try again where there was no answer. */
 const RETRY_AFTER = 10_000
+
+/** Somebody wants to create a space. */
+export interface CreationRequest {
+  readonly space: SpaceId
+  /** As the connection has it; undefined within one process. */
+  readonly address: string | undefined
+  /** What came with the genesis; at most 256 bytes. */
+  readonly token: string | undefined
+}
 
 export interface WebhookOptions {
   /** Name of the relay, as in its checkpoints. */

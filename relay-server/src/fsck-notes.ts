@@ -112,6 +112,10 @@ function checkHeadRow({ space, report }: NotesCheck, head: KeptHead): void {
   if (hasNote && head.size === 0) fault('a note about nothing')
   if (!hasNote && !isTombstone(head) && head.time !== 0) fault('a time without a note')
   if (head.latest < head.time) fault('signed later than the latest of all')
+  const { abandoned, latest } = head
+  // A head without size is what an accepted rollback leaves: all that was signed by then is given up.
+  const isPlausible = head.size === 0 ? abandoned === latest : abandoned === 0 || isTimeUpTo(abandoned, latest)
+  if (!isPlausible) fault(`what was signed up to ${abandoned} is given up, where the latest is of ${latest}`)
   // Only when a replica shows a later note than this relay knew of, and until it signs the next one.
   if (hasNote && head.latest > head.time) {
     report({ checked: 'latest', space, reason: `the latest time is ${head.latest}, and no note of that time is kept` })
@@ -121,4 +125,11 @@ function checkHeadRow({ space, report }: NotesCheck, head: KeptHead): void {
 function checkHeadOf({ space, report }: NotesCheck, head: KeptHead, { checkpoint }: Note): void {
   if (checkpoint.size === head.size && checkpoint.time === head.time) return
   report({ checked: 'head', space, reason: 'the note is not the one that its row describes' })
+}
+
+/** No relay is older than this. A single flipped bit of a time that is 0 leads to one before it, or far into the future. */
+const EARLIEST = 1_577_836_800_000
+
+function isTimeUpTo(time: number, latest: number): boolean {
+  return time >= EARLIEST && time <= latest
 }

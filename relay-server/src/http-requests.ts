@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Log } from './context.ts'
+import type { Log } from './log-record.ts'
 import type { Readiness } from './readiness.ts'
 
 /**

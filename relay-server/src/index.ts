@@ -1,7 +1,8 @@
 export type { HostPort } from './config-values.ts'
-export { DEFAULT_LIMITS, type Limits, type Log, type LogRecord } from './context.ts'
 export type { CreationPolicy } from './creation-policy.ts'
 export type { HttpHook } from './http-requests.ts'
+export { DEFAULT_LIMITS, type Limits } from './limits.ts'
+export type { Log, LogRecord } from './log-record.ts'
 export type {
   Append,
   EntryRange,

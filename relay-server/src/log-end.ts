@@ -1,4 +1,13 @@
-import { type Checkpoint, encodeNote, hasCode, type Note, rootAt, rootOf, SealogError } from 'sealog/protocol'
+import {
+  type Checkpoint,
+  encodeNote,
+  equalBytes,
+  hasCode,
+  type Note,
+  rootAt,
+  rootOf,
+  SealogError,
+} from 'sealog/protocol'
 import { appendOf, bytesOf } from './append.ts'
 import type { RelayContext } from './context.ts'
 import { type Judged, type Push, type SpaceView, seenSizesOf } from './judge.ts'
@@ -39,16 +48,19 @@ export class LogEnd {
   #behind: Checkpoint | undefined
   /** Time of the latest note that is known. */
   #latest: number
+  /** Notes up to this time that are about more than is stored were given up. */
+  #abandoned: number
   #bytes: number
   #grown: StoredEntry[] = []
   #isWhole = true
 
-  constructor(context: RelayContext, { view, head, behind, latest, bytes }: RecoveredSpace) {
+  constructor(context: RelayContext, { view, head, behind, latest, abandoned, bytes }: RecoveredSpace) {
     this.#context = context
     this.#view = view
     this.#head = head
     this.#behind = behind
     this.#latest = latest
+    this.#abandoned = abandoned
     this.#bytes = bytes
   }
 
@@ -70,6 +82,11 @@ export class LogEnd {
   /** Stored bytes, roughly: what other processes do is in it once their entries are. */
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** Did the operator give up what this note is about, as far as it is not stored? */
+  hasAbandoned({ time }: Checkpoint): boolean {
+    return time <= this.#abandoned
   }
 
   takeGrowth(): Growth {
@@ -114,6 +131,7 @@ export class LogEnd {
       await this.#takeOver(size)
       this.#bytes = bytes
       this.#latest = Math.max(this.#latest, kept?.latest ?? 0)
+      this.#abandoned = kept?.abandoned ?? 0
       if (kept !== undefined && kept.size > size) {
         await this.#markBehind((await readHead(this.#context, space, kept)).checkpoint)
         return size > before
@@ -148,7 +166,7 @@ export class LogEnd {
     const { space } = this.#view
     const isKnown = (): boolean => checkpoint.size <= Math.max(this.#view.range.size, this.#behind?.size ?? 0)
     if (!isKnown() && store.isShared) await this.follow()
-    if (isKnown()) return
+    if (isKnown() || this.hasAbandoned(checkpoint)) return
     // Cosignatures that came with it were verified by nobody here.
     const own = encodeNote(checkpoint, [ownLineOf(this.#context, note)])
     // The head first: whoever finds the floor finds what it stands for.
@@ -209,7 +227,7 @@ export class LogEnd {
   /** Signs the log as it is, or goes on from what another process signed in the meantime. */
   async #sign(): Promise<void> {
     try {
-      this.#take(await signHead(this.#context, this.#view, this.#latest))
+      this.#take(await signHead(this.#context, this.#view, this.#due))
     } catch (error) {
       if (!hasCode(error, 'ERR_STORE_LOCKED')) throw error
       await this.follow()
@@ -221,18 +239,24 @@ export class LogEnd {
     const { size } = this.#view.range
     if (size === 0) return true
     if (kept?.size === size && kept.time === kept.latest) {
+      if (this.#head !== undefined && equalBytes(this.#head.note, kept.note)) return true
       const head = await readHead(this.#context, this.#view.space, kept)
       assertHeadOf(this.#view, head)
       this.#take(head)
       return true
     }
     try {
-      this.#take(await signHead(this.#context, this.#view, this.#latest))
+      this.#take(await signHead(this.#context, this.#view, this.#due))
       return true
     } catch (error) {
       if (hasCode(error, 'ERR_STORE_LOCKED')) return false
       throw error
     }
+  }
+
+  /** The least time of the next note: whatever was given up is earlier. */
+  get #due(): number {
+    return Math.max(this.#latest, this.#abandoned + 1)
   }
 
   #take(head: SignedHead): void {

@@ -96,7 +96,7 @@ export function spaceAfter({ from, entries, frontier, state, wraps }: Append, by
 
 /** As it is kept where no later one was signed. */
 export function kept(head: StoredHead): KeptHead {
-  return { ...head, latest: head.time }
+  return { ...head, latest: head.time, abandoned: 0 }
 }
 
 export function head(size: number, time: number): StoredHead {

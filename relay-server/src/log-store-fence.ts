@@ -32,9 +32,10 @@ export function assertHeadAdvances(head: StoredHead, before: KeptHead | undefine
 /** The head that is kept when it turns out that `found` was signed earlier. */
 export function raisedHead(found: StoredHead, before: KeptHead | undefined): KeptHead {
   const latest = Math.max(found.time, before?.latest ?? 0)
+  const abandoned = before?.abandoned ?? 0
   if (before !== undefined && isTombstone(before)) return { ...before, latest }
   const isLarger = before === undefined || found.size > before.size
-  return isLarger ? { size: found.size, time: found.time, note: found.note, latest } : { ...before, latest }
+  return isLarger ? { size: found.size, time: found.time, note: found.note, latest, abandoned } : { ...before, latest }
 }
 
 /** The head of a space that was removed: of a size, and without a signature that it was ever so large. */
@@ -44,8 +45,13 @@ export function isTombstone(head: StoredHead | undefined): boolean {
 
 /** @param size of what is stored */
 export function tombstone(before: KeptHead | undefined, size: number): KeptHead {
-  const { time = 0, latest = 0 } = before ?? {}
-  return { size: Math.max(before?.size ?? 0, size, 1), time, note: new Uint8Array(0), latest }
+  const { time = 0, latest = 0, abandoned = 0 } = before ?? {}
+  return { size: Math.max(before?.size ?? 0, size, 1), time, note: new Uint8Array(0), latest, abandoned }
+}
+
+/** The head of a log whose signed end was given up. */
+export function abandonedHead({ latest }: KeptHead): KeptHead {
+  return { size: 0, time: 0, note: new Uint8Array(0), latest, abandoned: latest }
 }
 
 /** A cosigned note is of what is stored. */

@@ -10,6 +10,7 @@ import {
   type StoredSpace,
 } from './log-store.ts'
 import {
+  abandonedHead,
   assertAppendable,
   assertHeadAdvances,
   assertStored,
@@ -100,7 +101,8 @@ export function memoryLogStore(content?: MemoryContent): LogStore {
     async putHead(id, head) {
       assertOpen()
       assertHeadAdvances(head, heads.get(id))
-      heads.set(id, { size: head.size, time: head.time, note: head.note, latest: head.time })
+      const { size, time, note } = head
+      heads.set(id, { size, time, note, latest: time, abandoned: heads.get(id)?.abandoned ?? 0 })
     },
     async raiseHead(id, head) {
       assertOpen()
@@ -111,7 +113,7 @@ export function memoryLogStore(content?: MemoryContent): LogStore {
       if (isTombstone(heads.get(id))) return
       if (space !== undefined) space.floor = 0
       const head = heads.get(id)
-      if (head !== undefined) heads.set(id, { size: 0, time: 0, note: new Uint8Array(0), latest: head.latest })
+      if (head !== undefined) heads.set(id, abandonedHead(head))
     },
     async announce(id) {
       assertOpen()

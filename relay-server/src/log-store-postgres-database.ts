@@ -116,7 +116,7 @@ function runner(client: PoolClient, timeout?: number): Run {
 }
 
 /** The number of the server's process for this connection. */
-export function processOf(client: ClientBase): number {
+function processOf(client: ClientBase): number {
   return (client as { readonly processID?: number }).processID ?? -1
 }
 

@@ -79,7 +79,8 @@ export function postgresEntries(db: PostgresDatabase, schema: string): PostgresE
     bounds: { readonly from: number; readonly to: number; readonly of?: Uint8Array; readonly by?: 'seq' },
   ): Promise<readonly PlacedEntry[]> {
     const entries: PlacedEntry[] = []
-    let left = maxBytes
+    // Without a bound: more than there can be, as a number that the database has.
+    let left = Math.min(maxBytes, Number.MAX_SAFE_INTEGER)
     let { from } = bounds
     for (;;) {
       const isFirst = entries.length === 0

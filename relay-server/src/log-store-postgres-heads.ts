@@ -17,7 +17,7 @@ export function postgresHeads(db: PostgresDatabase, schema: string): PostgresHea
   const isLarger = `excluded.size > kept.size AND NOT (${isTombstone})`
   const select: Statement = {
     name: 'head',
-    text: `SELECT size, time, note, latest FROM ${schema}.heads WHERE space = $1::bytea`,
+    text: `SELECT size, time, note, latest, abandoned FROM ${schema}.heads WHERE space = $1::bytea`,
   }
   const put: Statement = {
     name: 'put_head',
@@ -41,7 +41,8 @@ export function postgresHeads(db: PostgresDatabase, schema: string): PostgresHea
   }
   const forget: Statement = {
     name: 'forget_head',
-    text: `UPDATE ${schema}.heads SET size = 0, time = 0, note = ''::bytea WHERE space = $1::bytea AND note <> ''::bytea`,
+    text: `UPDATE ${schema}.heads SET size = 0, time = 0, note = ''::bytea, abandoned = latest
+      WHERE space = $1::bytea AND note <> ''::bytea`,
   }
   const bury: Statement = {
     name: 'bury_head',

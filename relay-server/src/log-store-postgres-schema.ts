@@ -112,7 +112,8 @@ const MIGRATIONS: Readonly<Record<SchemaPart, readonly (readonly string[])[]>> =
         size bigint NOT NULL,
         time bigint NOT NULL,
         note bytea NOT NULL,
-        latest bigint NOT NULL
+        latest bigint NOT NULL,
+        abandoned bigint NOT NULL DEFAULT 0
       ) WITH (fillfactor = 50)`,
     ],
   ],

@@ -4,8 +4,11 @@ import { codeOf, type Health, isFault } from './log-store-sqlite-errors.ts'
 
 /** What a commit writes to the write-ahead log besides the bytes that it is about, at a guess: a dozen pages. */
 const COMMIT_BYTES = 48 * 1024
-/** The write-ahead log is brought into the database after so many bytes, counted likewise. */
-const CHECKPOINT_BYTES = 8 * 2 ** 20
+/**
+ * The write-ahead log is brought into the database after so many bytes, counted likewise. It then begins anew in the same
+ * place, and to write over a file is faster than to make it longer.
+ */
+const CHECKPOINT_BYTES = 16 * 2 ** 20
 
 /** The transactions of one database. */
 export interface Commits {

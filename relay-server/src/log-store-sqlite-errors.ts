@@ -27,7 +27,6 @@ const FAULTS: readonly string[] = [
   'SQLITE_CORRUPT',
   'SQLITE_NOTADB',
   'SQLITE_READONLY',
-  'SQLITE_CANTOPEN',
   'SQLITE_PROTOCOL',
   'SQLITE_INTERNAL',
 ]

@@ -22,6 +22,8 @@ export function prepareDatabase(db: Database, schema: Schema): void {
   // Each commit is on the disk before it returns.
   db.pragma('synchronous = FULL')
   db.pragma(`journal_size_limit = ${LOG_LIMIT}`)
+  // What is to be undone of a large transaction then needs no file, nor a process with a descriptor left for it.
+  db.pragma('temp_store = MEMORY')
   // SQLite would do it by itself, and tell nobody of a disk that failed then: see `groupCommits`.
   db.pragma('wal_autocheckpoint = 0')
   // What was read from the write-ahead log may not be on the disk, if the process that wrote it ended because it failed.

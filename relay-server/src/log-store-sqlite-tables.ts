@@ -120,6 +120,7 @@ export const HEADS: Schema = {
     size INTEGER NOT NULL,
     time INTEGER NOT NULL,
     latest INTEGER NOT NULL,
+    abandoned INTEGER NOT NULL,
     note BLOB NOT NULL
   ) STRICT, WITHOUT ROWID`,
   ],

@@ -59,7 +59,13 @@ export function sqliteUpkeep(db: Database, onStatement: (name: string) => void):
 /** Writes the whole database anew, without what is not used of it. */
 export function compact(db: Database): Compaction {
   const before = bytesOf(db)
-  db.exec('VACUUM')
+  // It is made beside the old one first, and may be larger than the memory.
+  db.pragma('temp_store = FILE')
+  try {
+    db.exec('VACUUM')
+  } finally {
+    db.pragma('temp_store = MEMORY')
+  }
   db.pragma('wal_checkpoint(TRUNCATE)')
   return { before, after: bytesOf(db) }
 }

@@ -1,7 +1,7 @@
 import { join, parse, resolve } from 'node:path'
 import { idBytes, SealogError, type SpaceId } from 'sealog/protocol'
 import { bytesOf } from './append.ts'
-import type { LogStore } from './log-store.ts'
+import type { Append, LogStore } from './log-store.ts'
 import { isTombstone } from './log-store-fence.ts'
 import { type Commits, groupCommits } from './log-store-sqlite-commits.ts'
 import { type Health, healthOf, storeError } from './log-store-sqlite-errors.ts'
@@ -101,7 +101,7 @@ export function sqliteLogStore(file: string, options: SqliteLogStoreOptions = {}
     readSize: space => read(db => db.logs.readSize(space)),
     readSpaces: (after, limit) =>
       read(db => spacesOf(db, after === undefined ? new Uint8Array(0) : idBytes(after), limit)),
-    append: append => write(db => db.inLogs.write(bytesOf(append), () => db.logWrites.append(append))),
+    append: append => write(db => db.inLogs.write(sizeOf(append), () => db.logWrites.append(append))),
     putFloor: (space, size) => write(db => db.inLogs.write(0, () => db.logWrites.putFloor(space, size))),
     readHead: space => read(db => db.heads.read(space)),
     putHead: (space, head) => write(db => db.inHeads.write(0, () => db.heads.put(space, head))),
@@ -182,6 +182,11 @@ function openStore(files: SqliteFiles, onStatement: (name: string) => void): Ope
     inLogs: groupCommits(files.logs, health),
     inHeads: groupCommits(files.heads, health),
   }
+}
+
+/** About how many bytes are written: an entry is of another actor than the one before, and so on other pages. */
+function sizeOf(append: Append): number {
+  return bytesOf(append) + append.entries.length * 8192
 }
 
 /** Those of both, in order, each once. */

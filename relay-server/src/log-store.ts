@@ -78,6 +78,8 @@ export interface StoredHead {
 export interface KeptHead extends StoredHead {
   /** The latest time of any note that it signed, Unix time in milliseconds: at least `time`. */
   readonly latest: number
+  /** Notes up to this time that are about more than is stored were given up by the operator; 0: none. */
+  readonly abandoned: number
 }
 
 /** All that a relay must know to go on with a space, besides its head. */
@@ -223,7 +225,8 @@ export interface LogStore {
   raiseHead(space: SpaceId, head: StoredHead): Promise<void>
   /**
    * Forgets that more than is stored was signed: the last resort of an operator whose entries nobody can give back. The
-   * head is then of size 0, with an empty note and the latest time as before, and the floor is 0.
+   * head is then of size 0, with an empty note and the latest time as before, which is the time up to which notes are
+   * abandoned; and the floor is 0.
    */
   acceptRollback(space: SpaceId): Promise<void>
   /** Tells the other processes that a space has grown. It may be lost, and costs nobody anything but time if it is. */

@@ -1,5 +1,5 @@
 import type { Environment } from 'sealog/protocol'
-import type { Log, LogRecord } from './context.ts'
+import type { Log, LogRecord } from './log-record.ts'
 
 /** So many lines of one event pass at once, and then so many a second. Errors are worth more than what clients do. */
 const BUDGETS: Readonly<Record<LogRecord['level'], { readonly burst: number; readonly perSecond: number }>> = {

@@ -1,5 +1,5 @@
 import { type DestinationStream, pino } from 'pino'
-import type { Log, LogRecord } from './context.ts'
+import type { Log, LogRecord } from './log-record.ts'
 
 export type LogLevel = LogRecord['level']
 
@@ -42,7 +42,7 @@ function spaceId(value: string): string {
  * A text without runs of hex or base64 as long as a key (32 bytes), without what stands before the `@` of a URL, and not
  * longer than a log line should be. Messages of errors are written without secrets; this holds where one is not.
  */
-export function withoutSecrets(text: string): string {
+function withoutSecrets(text: string): string {
   const clean = text
     .replace(/([a-z][a-z0-9+.-]*:\/\/)[^@\s/]*@/gi, '$1…@')
     .replace(/[0-9a-f]{33,}/gi, '…')

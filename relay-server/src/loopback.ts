@@ -9,9 +9,10 @@ import {
   type SigningKey,
   type Transport,
 } from 'sealog/protocol'
-import { DEFAULT_LIMITS, type Limits, type Log } from './context.ts'
 import type { CreationPolicy } from './creation-policy.ts'
 import { Gate } from './gate.ts'
+import { DEFAULT_LIMITS, type Limits } from './limits.ts'
+import type { Log } from './log-record.ts'
 import type { LogStore } from './log-store.ts'
 import { memoryLogStore } from './log-store-memory.ts'
 import { type RevocableStore, revocableStore } from './log-store-revocable.ts'

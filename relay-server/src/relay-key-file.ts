@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { equalBytes, fromHex, generateSeed, publicKeyOf, type Random, SealogError, toHex } from 'sealog/protocol'
-import type { Log } from './context.ts'
+import type { Log } from './log-record.ts'
 import type { LogStore, StoredIdentity } from './log-store.ts'
 
 export interface IdentityParts {

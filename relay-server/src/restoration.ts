@@ -1,4 +1,4 @@
-import { equalBytes, type Note, type Restore, SealogError } from 'sealog/protocol'
+import { equalBytes, hasCode, type Note, type Restore, SealogError } from 'sealog/protocol'
 import type { RelayContext } from './context.ts'
 import { readShownNote } from './own-note.ts'
 import type { FindStaged } from './pushed-entry.ts'
@@ -141,10 +141,15 @@ export class Restoration {
     if (next !== checkpoint.size) {
       throw new SealogError('ERR_UNEXPECTED', `the entries end at ${next}, where ${checkpoint.size} were signed`)
     }
-    await this.#sequencer.restore(view => {
-      const { behind } = this.#sequencer
-      return restoreTail(this.#context, view, tail, checkpoint, behind === undefined ? [] : [behind])
-    })
+    try {
+      await this.#sequencer.restore(view => {
+        const { behind } = this.#sequencer
+        return restoreTail(this.#context, view, tail, checkpoint, behind === undefined ? [] : [behind])
+      })
+    } catch (cause) {
+      if (!hasCode(cause, 'ERR_INVALID_ENTRY') || !this.#sequencer.hasAbandoned(checkpoint)) throw cause
+      throw new SealogError('ERR_ROLLBACK', 'the operator gave up the log that this note is about', { cause })
+    }
     const missing = tail.filter(item => !item.hasBody).length
     const { log } = this.#context
     log({ level: 'warn', event: 'restored', space: this.#sequencer.space, size: next, entries: tail.length, missing })

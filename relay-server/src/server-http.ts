@@ -78,6 +78,8 @@ export function createHttpServer({ relay, readiness, trustProxy, tls, hook }: Ht
     if (refusal !== undefined) {
       meter.socketRefused(refusal)
       log({ level: 'warn', event: 'socket-refused', reason: refusal, address, connections: relay.connections })
+      // Nobody reads from it and no time limit of Node's holds any more: one that the client leaves open would stay.
+      socket.once('finish', () => socket.destroy())
       socket.end(
         'HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\nconnection: close\r\ncontent-length: 0\r\n\r\n',
       )

@@ -1,8 +1,9 @@
 import { type Environment, isKeyName } from 'sealog/protocol'
 import type { HostPort } from './config-values.ts'
-import type { Limits, Log } from './context.ts'
 import type { CreationPolicy } from './creation-policy.ts'
 import type { HttpHook } from './http-requests.ts'
+import type { Limits } from './limits.ts'
+import type { Log } from './log-record.ts'
 import type { LogStore } from './log-store.ts'
 import type { TlsFiles } from './tls.ts'
 

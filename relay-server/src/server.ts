@@ -1,18 +1,14 @@
 import type { AddressInfo } from 'node:net'
-import {
-  defaultVerifier,
-  type Environment,
-  encodeVerifierKey,
-  platformEnvironment,
-  signingKeyFromSeed,
-} from 'sealog/protocol'
-import { DEFAULT_LIMITS, type RelayContext } from './context.ts'
+import { type Environment, encodeVerifierKey, platformEnvironment } from 'sealog/protocol'
+import type { RelayContext } from './context.ts'
 import { Gate } from './gate.ts'
+import { DEFAULT_LIMITS } from './limits.ts'
 import type { LogStore } from './log-store.ts'
 import { sqliteLogStore } from './log-store-sqlite.ts'
 import { NO_METER } from './meter.ts'
 import type { PrometheusMeter } from './metrics.ts'
 import { type MetricsServer, startMetricsServer } from './metrics-server.ts'
+import { nodeSigningKey, nodeVerifier } from './node-signatures.ts'
 import { type Readiness, storeReadiness } from './readiness.ts'
 import { Relay } from './relay.ts'
 import { settleIdentity } from './relay-key-file.ts'
@@ -101,8 +97,8 @@ async function contextOf(
   if (acceptRollback) log({ level: 'warn', event: 'rollback-allowed', reason: 'spaces go on from what is stored' })
   return {
     name,
-    signingKey: signingKeyFromSeed(seed),
-    verifier: await defaultVerifier(),
+    signingKey: await nodeSigningKey(seed),
+    verifier: await nodeVerifier(),
     environment,
     store,
     limits,

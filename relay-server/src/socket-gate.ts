@@ -1,5 +1,5 @@
 import { MAX_FRAME_LENGTH } from 'sealog/protocol'
-import type { Limits } from './context.ts'
+import type { Limits } from './limits.ts'
 import type { SocketRefusal } from './meter.ts'
 
 /** What one socket may draw on the common allowance: a frame, and what travels with it. */

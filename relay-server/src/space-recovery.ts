@@ -23,6 +23,7 @@ import {
 import type { RelayContext } from './context.ts'
 import type { SpaceView } from './judge.ts'
 import type { StateRows, StoredSpace } from './log-store.ts'
+import { isTombstone } from './log-store-fence.ts'
 import { readHead, type SignedHead } from './signed-head.ts'
 import { withNodes } from './tree-reader.ts'
 
@@ -37,6 +38,8 @@ export interface RecoveredSpace {
   readonly behind: Checkpoint | undefined
   /** Time of the latest note that it signed, 0 where there is none. */
   readonly latest: number
+  /** Notes up to this time that are about more than is stored were given up, 0 where none were. */
+  readonly abandoned: number
   /** Stored bytes. */
   readonly bytes: number
 }
@@ -51,13 +54,13 @@ export async function recoverSpace(context: RelayContext, space: SpaceId): Promi
   const { store } = context
   // The head first: entries are stored before they are signed, so that more of them is the rule, and fewer a loss.
   const kept = await store.readHead(space)
-  if (kept !== undefined && kept.size > 0 && kept.note.length === 0) {
+  if (isTombstone(kept)) {
     throw new SealogError('ERR_UNKNOWN_SPACE', 'the space was removed by the operator of the relay')
   }
   const stored = await store.readSpace(space)
   const size = stored?.size ?? 0
   const { floor = 0, bytes = 0 } = stored ?? {}
-  const latest = kept?.latest ?? 0
+  const { latest = 0 } = kept ?? {}
   const isBehind = Math.max(kept?.size ?? 0, floor) > size
   if (isBehind && context.acceptRollback) {
     context.log({ level: 'error', event: 'rollback-accepted', space, signed: kept?.size ?? floor, stored: size })
@@ -65,11 +68,12 @@ export async function recoverSpace(context: RelayContext, space: SpaceId): Promi
   }
   const view = stored === undefined ? emptyView(space) : await readView(context, space, stored)
   const isGivenUp = isBehind && context.acceptRollback
+  const abandoned = isGivenUp ? latest : (kept?.abandoned ?? 0)
   const head = kept === undefined || kept.size === 0 || isGivenUp ? undefined : await readHead(context, space, kept)
   if (isBehind && !isGivenUp)
-    return { view, head: undefined, behind: await behindOf(context, space, size, head), latest, bytes }
+    return { view, head: undefined, behind: await behindOf(context, space, size, head), latest, abandoned, bytes }
   await checkHead(context, view, head)
-  return { view, head, behind: undefined, latest, bytes }
+  return { view, head, behind: undefined, latest, abandoned, bytes }
 }
 
 function emptyView(space: SpaceId): SpaceView {

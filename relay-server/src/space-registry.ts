@@ -78,7 +78,8 @@ export class SpaceRegistry {
     this.#idle.delete(space)
     this.#open.set(space, { space, parts, holders: 0, isEmpty: () => false, isRefused: true })
     sequencer?.stop(failure)
-    if (sequencer === undefined) this.#context.log({ level: 'error', event: 'space-refused', space, reason: error.message })
+    if (sequencer === undefined)
+      this.#context.log({ level: 'error', event: 'space-refused', space, reason: error.message })
   }
 
   /** Resolves when nothing that was asked of any space is under way. */

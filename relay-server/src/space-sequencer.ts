@@ -125,6 +125,11 @@ export class SpaceSequencer {
     if (this.behind !== undefined) throw relayBehind(this.size)
   }
 
+  /** Did the operator give up what this note is about, as far as it is not stored? */
+  hasAbandoned(checkpoint: Checkpoint): boolean {
+    return this.#end.hasAbandoned(checkpoint)
+  }
+
   /**
    * This relay has lost entries if the note is about a larger log: for it signed that, as the caller has verified.
    * @throws SealogError ERR_RELAY_STORAGE

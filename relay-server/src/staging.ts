@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { concat, equalBytes, type PutBody, SealogError, toHex } from 'sealog/protocol'
-import type { Limits } from './context.ts'
+import type { Limits } from './limits.ts'
 
 /** What is kept of a body or a part besides its bytes: so many of them, and not more, are taken however short they are. */
 const MAX_BODIES = 1024

@@ -1,6 +1,6 @@
 import { SealogError, type SpaceId } from 'sealog/protocol'
 import { BucketTable } from './bucket-table.ts'
-import type { Limits } from './context.ts'
+import type { Limits } from './limits.ts'
 import type { PushCost } from './push-cost.ts'
 import { SpaceShare } from './space-share.ts'
 import { hourlyRate, type Rate, rateOf } from './token-bucket.ts'

@@ -14,8 +14,8 @@ import {
 } from 'sealog/protocol'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { DEFAULT_LIMITS, type Limits } from '../src/context.ts'
 import { Gate } from '../src/gate.ts'
+import { DEFAULT_LIMITS, type Limits } from '../src/limits.ts'
 import type { LogStore } from '../src/log-store.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'
 import { type Meter, NO_METER } from '../src/meter.ts'
@@ -86,7 +86,7 @@ async function create(world: World, replica: TestReplica, made: ReturnType<typeo
   return replica.rejects.find(reject => reject.ref === ref)?.code
 }
 
-describe('a space at a relay that asks for a token', () => {
+describe('a space at a relay that asks for a token (R-GATE-1)', () => {
   test('is created with it, and not without', async () => {
     const world = await openWorld({ creation: { kind: 'tokens', tokens: [TOKEN] } })
     const replica = await world.connect()
@@ -109,7 +109,7 @@ describe('a space at a relay that asks for a token', () => {
   })
 })
 
-describe('before anybody has authenticated', () => {
+describe('before anybody has authenticated (R-GATE-2)', () => {
   test('made-up spaces cost nothing that lasts, and are not looked for without end', async () => {
     const store = memoryLogStore()
     let looks = 0
@@ -184,7 +184,7 @@ describe('before anybody has authenticated', () => {
     expect([member, ...strangers].map(each => each.isClosed)).toEqual([false, true, false, false])
   })
 
-  test('what was signed on another connection, for another relay or another space opens nothing', async () => {
+  test('what was signed on another connection, for another relay or another space opens nothing (R-OPEN-1)', async () => {
     const world = await openWorld()
     const { space, owner, relay } = world
     const other = newSpace(world)
@@ -252,7 +252,7 @@ test('what was asked, and how connections ended, is counted without a word about
   expect(ended).toEqual(['malformed', 'unauthenticated'])
 })
 
-describe('over a real socket', () => {
+describe('over a real socket (R-GATE-2)', () => {
   async function started(limits: Partial<Limits>) {
     const relay = await startRelay({
       data: temporaryFolder(),

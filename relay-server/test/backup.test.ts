@@ -97,7 +97,7 @@ test('an entry that comes while the backup is written stands in it whole or not 
 })
 
 describe('heads', () => {
-  test('that are ahead of the backup stay, so that the relay knows what it has lost', async () => {
+  test('that are ahead of the backup stay, so that the relay knows what it has lost (R-OPS-3)', async () => {
     const content = memoryContent()
     const signingKey = nobleSigningKey(new Uint8Array(32).fill(7))
     const world = await openWorld({ store: memoryLogStore(content), signingKey })
@@ -250,6 +250,10 @@ describe('a file that is not as it was written', () => {
     const { code, lines } = await restore(over(into), { 'without-heads': true, 'dry-run': true })
     expect([code, lines[0]]).toEqual([0, expect.stringContaining('could be restored')])
     expect([into.spaces.size, into.identity]).toEqual([0, undefined])
+    const missing = opening(() => sqliteLogStore(join(folder, 'none.db'), { readOnly: true }))
+    const alone = await restore(missing, { 'dry-run': true })
+    expect(alone).toMatchObject({ code: 0, errors: [expect.stringContaining('judged by itself'), expect.anything()] })
+    expect(readdirSync(folder)).toEqual(['backup'])
   })
 })
 
@@ -280,7 +284,7 @@ describe('what a hostile author of a backup can bring about', () => {
     expect(into.spaces.size).toBe(0)
   })
 
-  test('a log that this relay has not signed is refused', async () => {
+  test('a log that this relay has not signed is refused (R-OPS-3)', async () => {
     const other = await stored()
     const { code, lines } = await forged(content => {
       const [space] = content.heads.keys()

@@ -61,7 +61,7 @@ async function start(data: string, outputs: Outputs, ...args: readonly string[])
 
 /** What a relay says to whoever asks it about itself. */
 async function ask(relay: Listening, outputs: Outputs): Promise<void> {
-  const watched = String(relay.events()[0]?.metrics)
+  const watched = relay.metrics
   for (const [url, path] of [
     [watched, '/metrics'],
     [watched, '/readyz'],
@@ -286,7 +286,7 @@ test('canaries are found where they are', () => {
   expect(found.findIn('nothing of the kind')).toEqual([])
 })
 
-test('no log, metric, answer or command of a relay says anything that was entrusted to it', {
+test('no log, metric, answer or command of a relay says anything that was entrusted to it (R-OPS-2)', {
   timeout: 180_000,
 }, async () => {
   const data = dataFolder()

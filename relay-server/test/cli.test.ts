@@ -1,4 +1,6 @@
+import { createHmac } from 'node:crypto'
 import { rmSync, writeFileSync } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -126,6 +128,39 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s stops it in good order, status 0',
   await until(() => replica.isClosed)
   expect(replica.closed?.message).toContain('1001')
   expect(relay.events().map(({ event }) => event)).toEqual(['listening', 'stopping', 'stopped'])
+})
+
+test('--admission webhook: spaces are created by whom the address lets', async () => {
+  const secret = 'a secret of both'
+  const asked: string[] = []
+  const server = createHttpServer((request, response) => {
+    let body = ''
+    request.on('data', chunk => {
+      body += chunk
+    })
+    request.on('end', () => {
+      const signed = `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`
+      asked.push(body)
+      response.statusCode = request.headers['sealog-signature'] === signed && asked.length === 2 ? 204 : 403
+      response.end()
+    })
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as { port: number }
+  const file = join(dataFolder(), 'secret')
+  writeFileSync(file, `${secret}\n`)
+  const webhook = ['--webhook-url', `http://127.0.0.1:${port}/`, '--webhook-secret-file', file]
+  const relay = await listening(dataFolder(), '--admission', 'webhook', ...webhook)
+  const { random } = testEnvironment()
+  const genesis = authorGenesis(random, makeDevice(random), relay)
+  const replica = await connected(relay)
+  replica.push(spaceOf(genesis), genesis)
+  await until(() => replica.rejects.length > 0, 'no')
+  expect(replica.rejects[0]?.code).toBe('ERR_UNAUTHORIZED')
+  replica.push(spaceOf(genesis), genesis)
+  await until(() => replica.syncs.length > 0, 'yes')
+  expect(asked.map(body => JSON.parse(body).space)).toEqual([spaceOf(genesis), spaceOf(genesis)])
 })
 
 test('--quiet writes one line and nothing else', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { type ConfigInput, readConfig } from '../src/config.ts'
 import { BY_FLAG, flagOf, LIMITS, limitFlagOf, SETTINGS } from '../src/config-settings.ts'
 import { commandUsage, printedConfig, usageOf } from '../src/config-shown.ts'
-import { DEFAULT_LIMITS } from '../src/context.ts'
+import { DEFAULT_LIMITS } from '../src/limits.ts'
 
 function read(input: Partial<ConfigInput> & { readonly file?: unknown } = {}) {
   const { file, ...rest } = input
@@ -56,7 +56,7 @@ describe('where a setting is from', () => {
   })
 
   test('an empty variable is one that is not set', () => {
-    expect(read({ env: { SEALOG_RELAY_PORT: '' } }).settings.port).toBeUndefined()
+    expect(read({ env: { SEALOG_RELAY_PORT: '', SEALOG_RELAY_CONFIG: '' } }).settings.port).toBeUndefined()
   })
 })
 

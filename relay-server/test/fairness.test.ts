@@ -17,7 +17,7 @@ function flood(world: World, replica: TestReplica, device = world.owner, pushes 
   }
 }
 
-describe('a flood', () => {
+describe('a flood (R-QUOTA-3)', () => {
   test('of one device does not keep another one of the same space waiting', async () => {
     const world = await openWorld({ delivery: 'manual', limits: { groupEntries: GROUP } })
     const owner = await world.reader()

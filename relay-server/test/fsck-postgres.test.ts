@@ -35,7 +35,7 @@ describePostgres('the operator of a relay on PostgreSQL', cluster => {
   }
 
   test('a backup of another kind of store is restored, found clean, and a flipped bit of any value is found', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sealog-test-'))
     const file = join(folder, 'backup')
@@ -78,7 +78,7 @@ describePostgres('the operator of a relay on PostgreSQL', cluster => {
   })
 
   test('the numbers, a backup and a cleaning are to be had there too; a removed space does not come back', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sealog-test-'))
     const [first, second] = [join(folder, 'first'), join(folder, 'second')]

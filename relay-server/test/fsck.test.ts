@@ -6,7 +6,9 @@ import { fsckCommand } from '../src/command-fsck.ts'
 import type { LogStore } from '../src/log-store.ts'
 import { type MemoryContent, memoryContent, memoryLogStore } from '../src/log-store-memory.ts'
 import { sqliteLogStore } from '../src/log-store-sqlite.ts'
-import { runCommand, storedWorld } from './helpers/stored-world.ts'
+import { repeating } from './helpers/answers.ts'
+import { filler } from './helpers/authoring.ts'
+import { NOTES, runCommand, storedWorld, write } from './helpers/stored-world.ts'
 
 let folder = ''
 
@@ -33,8 +35,44 @@ test('a store that holds one of everything is clean, while the relay serves from
   expect(during.code).toBe(0)
   await world.relay.close()
   expect((await runCommand(fsckCommand, open)).code).toBe(0)
+  await expect(runCommand(fsckCommand, open, { space: 'ab'.repeat(32) })).rejects.toMatchObject({
+    code: 'ERR_UNKNOWN_SPACE',
+  })
+  await expect(runCommand(fsckCommand, open, { space: 'ab' })).rejects.toThrow(TypeError)
   const { lines } = await runCommand(fsckCommand, open, { json: true, space: world.space })
   expect(JSON.parse(lines[0] as string)).toEqual({ checked: expect.objectContaining({ spaces: 1, findings: 0 }) })
+})
+
+test('snapshots that take the place of others while it is at work are no finding', async () => {
+  const content = memoryContent()
+  const world = await storedWorld(memoryLogStore(content))
+  const reader = await world.reader()
+  const snapshot = async (): Promise<void> => {
+    const change = world.entry(reader, world.owner, { document: NOTES })
+    await write(world, reader, change)
+    const options = { document: NOTES, kind: 'snapshot', body: filler(500), header: { epoch: reader.epoch } } as const
+    await write(world, reader, repeating(world, reader, world.owner, change, options))
+  }
+  await snapshot()
+  const size = content.spaces.get(world.space)?.entries.length ?? 0
+  let rounds = 0
+  const busy = opening(() => {
+    const store = memoryLogStore(content)
+    const pause = async <T>(result: T): Promise<T> => {
+      // After what was read, so that it is older than what is there when it is judged.
+      if (rounds++ < 4) await snapshot()
+      return result
+    }
+    return {
+      ...store,
+      readEntries: async (...args) => pause(await store.readEntries(...args)),
+      readSpace: async space => pause(await store.readSpace(space)),
+    }
+  })
+  const { lines } = await runCommand(fsckCommand, busy)
+  expect(lines).toEqual([expect.stringMatching(/^clean: 1 spaces, \d\d entries, 1 mailboxes$/)])
+  expect(rounds).toBeGreaterThanOrEqual(4)
+  expect(Number(/(\d+) entries/.exec(lines[0] ?? '')?.[1])).toBeGreaterThan(size)
 })
 
 describe('what is wrong is named, with space and entry', () => {

@@ -40,4 +40,4 @@ test('a frame is refused with a code, or is the one spelling of the message that
   // Otherwise the frames would be too wild to reach anything.
   expect(types.size).toBeGreaterThanOrEqual(20)
   expect([...refusals.keys()].sort()).toEqual(CODES)
-})
+}, 60_000)

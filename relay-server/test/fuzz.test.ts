@@ -8,7 +8,7 @@ import {
   toHex,
 } from 'sealog/protocol'
 import { expect, test } from 'vitest'
-import type { LogRecord } from '../src/context.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import { openWorld, type World } from './helpers/world.ts'
 
 interface Answer {

@@ -5,11 +5,13 @@ import { hasCode, type SpaceId } from 'sealog/protocol'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { BucketTable } from '../src/bucket-table.ts'
 import { addressKey } from '../src/client-address.ts'
-import { DEFAULT_LIMITS, type Limits, type LogRecord } from '../src/context.ts'
 import type { CreationPolicy } from '../src/creation-policy.ts'
 import { Gate } from '../src/gate.ts'
+import { DEFAULT_LIMITS, type Limits } from '../src/limits.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import { hourlyRate, rateOf, TokenBucket } from '../src/token-bucket.ts'
 import { testEnvironment } from './helpers/environment.ts'
+import { until } from './helpers/replica.ts'
 
 const SPACE = 'ab'.repeat(32) as SpaceId
 const ADDRESS = '203.0.113.7'
@@ -331,7 +333,8 @@ describe('a webhook', () => {
       if (!isHeld) for (const each of held.splice(0)) each.end()
     })
     const answers = Array.from({ length: 100 }, () => ask(gate))
-    await new Promise(resolve => setTimeout(resolve, 200))
+    await until(() => held.length >= 8, 'the questions')
+    await new Promise(resolve => setTimeout(resolve, 100))
     expect(most).toBe(8)
     isHeld = false
     for (const each of held.splice(0)) each.end()

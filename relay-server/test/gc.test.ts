@@ -69,7 +69,7 @@ describe.each(Object.keys(PLACES))('over %s', kind => {
     expect((await runCommand(fsckCommand, open)).code).toBe(0)
   })
 
-  test('a space is removed for good: its head stays as a tombstone, and nobody can create or restore it', async () => {
+  test('a space is removed for good: its head stays as a tombstone, and nobody can create or restore it (R-OPS-4)', async () => {
     const { store, open } = (PLACES[kind] as () => Place)()
     const world = await storedWorld(store(false))
     const { space, relay, owner, genesis, environment } = world

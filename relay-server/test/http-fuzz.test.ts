@@ -1,12 +1,14 @@
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
-import type { LogRecord } from '../src/context.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import { until } from './helpers/replica.ts'
 import { connected, get, populated, started } from './helpers/served.ts'
 
-/** Longest time that this goes on, in milliseconds. */
+/** How long this goes on, in milliseconds; longer where that did not bring about enough to tell, as on a busy machine. */
 const TIME = 6000
-const AT_ONCE = 16
+const LONGEST = 60_000
+const ENOUGH = { sent: 150, pushed: 6 }
+const AT_ONCE = 8
 
 /** Numbers from 0 to `limit` − 1, cheap enough for millions of them (xorshift32). */
 function numbers(seed: number): (limit: number) => number {
@@ -97,7 +99,7 @@ function send(port: number, bytes: string, pick: Pick, noise: (length: number) =
   return new Promise(resolve => {
     const socket = connect({ port, host: '127.0.0.1' })
     let answer = ''
-    const patience = setTimeout(() => socket.destroy(), pick(20, 100, 400))
+    const patience = setTimeout(() => socket.destroy(), pick(20, 400, 2000))
     socket.on('error', () => {})
     socket.on('data', chunk => {
       answer += chunk.toString('latin1').slice(0, 100)
@@ -118,7 +120,7 @@ function send(port: number, bytes: string, pick: Pick, noise: (length: number) =
   })
 }
 
-test('whatever comes to its port, a relay serves all others as before', { timeout: 40_000 }, async () => {
+test('whatever comes to its port, a relay serves all others as before', { timeout: 120_000 }, async () => {
   const seed = 20_260_101
   const below = numbers(seed)
   const pick: Pick = (...from) => from[below(from.length)] as (typeof from)[number]
@@ -130,9 +132,14 @@ test('whatever comes to its port, a relay serves all others as before', { timeou
 
   let sent = 0
   const answers = new Map<string, number>()
-  const end = Date.now() + TIME
+  let pushed = 0
+  const begin = Date.now()
+  const isOver = (): boolean => {
+    const time = Date.now() - begin
+    return time > LONGEST || (time > TIME && sent >= ENOUGH.sent && pushed >= ENOUGH.pushed)
+  }
   const loop = async (): Promise<void> => {
-    while (Date.now() < end) {
+    while (!isOver()) {
       sent++
       const first = await send(relay.port, request(pick, noise), pick, noise)
       const status = /^HTTP\/1\.1 (\d{3})/.exec(first)?.[1] ?? (first === '' ? 'closed' : first)
@@ -141,8 +148,7 @@ test('whatever comes to its port, a relay serves all others as before', { timeou
   }
   const loops = Array.from({ length: AT_ONCE }, loop)
   // Meanwhile, somebody works.
-  let pushed = 0
-  while (Date.now() < end) {
+  while (!isOver()) {
     replica.push(space, write())
     pushed++
     await until(() => replica.syncs.length === pushed + 1, 'an acknowledgement')
@@ -152,8 +158,8 @@ test('whatever comes to its port, a relay serves all others as before', { timeou
   }
   await Promise.all(loops)
 
-  expect(sent, `seed ${seed}`).toBeGreaterThan(100)
-  expect(pushed).toBeGreaterThan(5)
+  expect(sent, `seed ${seed}`).toBeGreaterThanOrEqual(ENOUGH.sent)
+  expect(pushed).toBeGreaterThanOrEqual(ENOUGH.pushed)
   // What comes back is HTTP, or nothing; never a fault of the relay's own.
   for (const status of answers.keys())
     expect([
@@ -174,7 +180,7 @@ test('whatever comes to its port, a relay serves all others as before', { timeou
       '431',
       '503',
     ]).toContain(status)
-  expect(answers.size).toBeGreaterThan(4)
+  expect(answers.size).toBeGreaterThanOrEqual(4)
   expect(events.filter(({ level }) => level === 'error')).toEqual([])
   await until(
     () =>

@@ -158,7 +158,7 @@ describe('a full disk, and a broken one, for a process', { timeout: 30_000 }, ()
   test('a disk whose writes fail: nothing more is taken or read, and nothing acknowledged is lost', async () => {
     const file = join(testFolder(), 'relay.db')
     // In blocks of 512 bytes; beyond, writing fails with EFBIG, which for SQLite is an error of the disk.
-    const reports = await reportsOf('ulimit -f 700', file)
+    const reports = await reportsOf('ulimit -f 2000', file)
     const stored = storedIn(reports)
     expect(stored).toBeGreaterThan(10)
     expect(stored).toBeLessThan(ENTRIES)

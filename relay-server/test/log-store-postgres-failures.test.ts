@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { platformEnvironment } from 'sealog/protocol'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { startProxy } from '../../test/crash/tcp-proxy.ts'
 import { describePostgres } from '../../test/helpers/postgres.ts'
 import type { Append, LogStore } from '../src/log-store.ts'
@@ -20,6 +20,11 @@ import {
 } from '../src/log-store-contract-samples.ts'
 import { type PostgresLogStoreOptions, postgresLogStore } from '../src/log-store-postgres.ts'
 import { bundleChild } from './helpers/bundle-child.ts'
+import type { PostgresReport } from './helpers/postgres-child.ts'
+
+// A server of its own is started, and brought down: on a busy machine all of it takes its time.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+const PATIENCE = { timeout: 30_000 }
 
 /** Every table that an append writes to, in the order in which it may. */
 const WRITTEN = ['spaces', 'entries', 'nodes', 'control_rows', 'documents', 'actors', 'wraps'] as const
@@ -57,9 +62,7 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
 
   const KILL = 'PERFORM pg_terminate_backend(pg_backend_pid())'
 
-  test('an append whose server process is killed at any of its tables, before or at the commit, leaves nothing', {
-    timeout: 90_000,
-  }, async () => {
+  test('an append whose server process is killed at any of its tables, before or at the commit, leaves nothing', async () => {
     const store = await opened()
     const before = { ...sampleAppend({ from: 0, count: 3 }), wraps: sampleWraps(1, 2) }
     await store.append(before)
@@ -91,9 +94,7 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
     expect((await store.readSize(SPACE)).size).toBe(6)
   })
 
-  test('a space whose creation is killed is not there, and a head, floor, note or mailbox is as before', {
-    timeout: 60_000,
-  }, async () => {
+  test('a space whose creation is killed is not there, and a head, floor, note or mailbox is as before', async () => {
     const store = await opened()
     const first = sampleAppend({ from: 0, count: 2 })
     for (const table of ['spaces', 'entries', 'actors']) {
@@ -163,13 +164,13 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
     proxy.reset()
     await failed
     // The statement is with the server, which does not know that nobody hears the answer.
-    await expect.poll(async () => (await store.readSize(SPACE)).size, { timeout: 15_000 }).toBe(2)
+    await expect.poll(async () => (await store.readSize(SPACE)).size, PATIENCE).toBe(2)
     expect(await store.readEntries(SPACE, { ...EVERYTHING, from: 1 })).toEqual(append.entries)
     await expect(store.append(append)).rejects.toMatchObject({ code: 'ERR_STORE_LOCKED' })
     await undo()
     await store.close()
     await proxy.close()
-  }, 40_000)
+  })
 
   test('a network that falls silent fails the calls in time, and is found by who only listens', async () => {
     const proxy = await startProxy([url.replace('postgres:', 'http:')])
@@ -181,27 +182,27 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
       return platform.schedule(ms, task)
     }
     const environment = { ...platform, schedule }
-    const store = await opened({ url: through, timeout: 1000, connectTimeout: 1000, heartbeat: 500, environment })
+    const store = await opened({ url: through, timeout: 2000, connectTimeout: 2000, heartbeat: 900, environment })
     const heard: (string | undefined)[] = []
     store.onGrown(space => heard.push(space))
     await store.append(sampleAppend({ from: 0, count: 1 }))
     proxy.stall()
     const start = performance.now()
     await expect(store.append(sampleAppend({ from: 1, count: 1 }))).rejects.toMatchObject({ code: 'ERR_STORE' })
-    expect(performance.now() - start).toBeLessThan(12_000)
+    expect(performance.now() - start).toBeLessThan(20_000)
     await expect(store.readSize(SPACE)).rejects.toMatchObject({ code: 'ERR_STORE', retryable: true })
     // The listener has noticed as well, and tries again, each time after twice as long.
-    await expect.poll(() => delays, { timeout: 10_000 }).toEqual(expect.arrayContaining([500, 100, 200]))
+    await expect.poll(() => delays, PATIENCE).toEqual(expect.arrayContaining([900, 100, 200]))
     expect(heard).toEqual([])
     proxy.reset()
-    await expect.poll(() => heard, { timeout: 15_000 }).toEqual([undefined])
-    await expect.poll(() => store.readSize(SPACE).catch(() => undefined)).toMatchObject({ floor: 0 })
+    await expect.poll(() => heard, PATIENCE).toEqual([undefined])
+    await expect.poll(() => store.readSize(SPACE).catch(() => undefined), PATIENCE).toMatchObject({ floor: 0 })
     const other = await opened()
     await other.announce(SPACE)
-    await expect.poll(() => heard).toEqual([undefined, SPACE])
+    await expect.poll(() => heard, PATIENCE).toEqual([undefined, SPACE])
     await store.close()
     await proxy.close()
-  }, 60_000)
+  })
 
   test('through a crash of the server everything acknowledged is there, and the same store goes on', async () => {
     const [store, other] = [await opened(), await opened()]
@@ -216,7 +217,7 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
       }
     })()
     const ended = expect(writing).rejects.toMatchObject({ code: 'ERR_STORE', retryable: true })
-    await expect.poll(() => size).toBeGreaterThan(5)
+    await expect.poll(() => size, PATIENCE).toBeGreaterThan(5)
     await cluster.stop('immediate')
     await ended
     await expect(store.readSize(SPACE)).rejects.toMatchObject({ code: 'ERR_STORE' })
@@ -230,10 +231,10 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
     expect(await other.readEntries(SPACE, EVERYTHING)).toHaveLength(found)
     expect(await store.inspect(10)).toEqual([])
     await store.append(sampleAppend({ from: found, count: 1 }))
-    await expect.poll(() => heard, { timeout: 15_000 }).toEqual([undefined])
+    await expect.poll(() => heard, PATIENCE).toEqual([undefined])
     await other.announce(SPACE)
-    await expect.poll(() => heard, { timeout: 15_000 }).toEqual([undefined, SPACE])
-  }, 60_000)
+    await expect.poll(() => heard, PATIENCE).toEqual([undefined, SPACE])
+  })
 
   test('close waits for what is under way', async () => {
     const store = await opened()
@@ -250,7 +251,7 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
     let child: Awaited<ReturnType<typeof bundleChild>>
     beforeAll(async () => {
       child = await bundleChild('postgres-child.ts')
-    }, 60_000)
+    })
     afterAll(() => child.remove())
 
     test('writers that are killed at any moment lose nothing that they acknowledged, and hinder nobody', async () => {
@@ -276,7 +277,7 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
         await store.append(sampleAppend({ from: size, count: 1 }))
       }
       expect(acknowledged.stored).toBeGreaterThan(cycles)
-    }, 60_000)
+    })
   })
 })
 
@@ -294,8 +295,8 @@ async function runAndKill(path: string, url: string, lines: number): Promise<{ s
     if (output.split('\n').length > lines) running.kill('SIGKILL')
   })
   expect(await once(running, 'close')).toEqual([null, 'SIGKILL'])
-  const whole = output.slice(0, output.lastIndexOf('\n') + 1)
-  const last = (word: string): number =>
-    Number([...whole.matchAll(new RegExp(`${word} (\\d+)\\n`, 'g'))].at(-1)?.[1] ?? 0)
-  return { stored: last('stored'), signed: last('signed') }
+  const told = { stored: 0, signed: 0 }
+  // A line that was cut off was never read by anybody.
+  for (const line of output.split('\n').slice(0, -1)) Object.assign(told, JSON.parse(line) as PostgresReport)
+  return told
 }

@@ -1,8 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { describePostgres } from '../../test/helpers/postgres.ts'
 import type { LogStore } from '../src/log-store.ts'
 import { bytes, EVERYTHING, head, kept, SPACE, sampleAppend, spaceAfter } from '../src/log-store-contract-samples.ts'
 import { type PostgresLogStoreOptions, postgresLogStore } from '../src/log-store-postgres.ts'
+
+// A server of its own is started, and brought down: on a busy machine all of it takes its time.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+const PATIENCE = { timeout: 30_000 }
 
 const OWNER = { name: 'relay.example', key: bytes(32, 1) }
 
@@ -133,14 +137,14 @@ describePostgres('PostgreSQL store: how it starts', cluster => {
     await cluster.query('ALTER SYSTEM SET fsync = off')
     try {
       await cluster.query('SELECT pg_reload_conf()')
-      await expect.poll(async () => (await sql('SHOW fsync')).rows).toEqual([{ fsync: 'off' }])
+      await expect.poll(async () => (await sql('SHOW fsync')).rows, PATIENCE).toEqual([{ fsync: 'off' }])
       await refused().toMatchObject({ code: 'ERR_STORE', details: { reason: 'fsync' } })
       const store = await opened({ acceptVolatile: true })
       await store.append(sampleAppend({ from: 0, count: 1 }))
     } finally {
       await cluster.query('ALTER SYSTEM RESET fsync')
       await cluster.query('SELECT pg_reload_conf()')
-      await expect.poll(async () => (await sql('SHOW fsync')).rows).toEqual([{ fsync: 'on' }])
+      await expect.poll(async () => (await sql('SHOW fsync')).rows, PATIENCE).toEqual([{ fsync: 'on' }])
     }
   })
 
@@ -157,7 +161,7 @@ describePostgres('PostgreSQL store: how it starts', cluster => {
     expect(await other.readHead(SPACE)).toBeUndefined()
     const third = await opened({ schema: 'second' })
     await third.announce(SPACE)
-    await expect.poll(() => heard).toEqual([SPACE])
+    await expect.poll(() => heard, PATIENCE).toEqual([SPACE])
     expect(echoes).toEqual([])
   })
 

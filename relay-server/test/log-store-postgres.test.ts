@@ -1,9 +1,12 @@
-import { test } from 'vitest'
+import { test, vi } from 'vitest'
 import { describePostgres } from '../../test/helpers/postgres.ts'
 import { logStoreContract } from '../src/log-store-contract.ts'
 import type { LogStorePlace } from '../src/log-store-contract-checks.ts'
 import { sharedLogStoreContract } from '../src/log-store-contract-shared.ts'
 import { postgresLogStore } from '../src/log-store-postgres.ts'
+
+// A server of its own is started, and brought down: on a busy machine all of it takes its time.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
 describePostgres('log store contract: PostgreSQL', cluster => {
   let schemas = 0

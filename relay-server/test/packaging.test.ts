@@ -103,6 +103,19 @@ describe('the image', () => {
     for (const source of all) expect(ignored).not.toContain(source.replace(/\/$/, ''))
   })
 
+  test('has all that the build is made with', () => {
+    const taken = copies().flatMap(({ sources }) => sources)
+    for (const script of taken.filter(source => source.endsWith('.mjs'))) {
+      const text = readFileSync(join(PROJECT, script), 'utf8')
+      for (const [, name = ''] of text.matchAll(/from '\.\/([\w.-]+)'/g)) expect(taken).toContain(`.ci/${name}`)
+    }
+    for (const [, project = ''] of readFileSync(join(PROJECT, '.ci/build.mjs'), 'utf8').matchAll(
+      /'(tsconfig\.\w+\.json)'/g,
+    )) {
+      if (project !== 'tsconfig.tools.json') expect(taken).toContain(project)
+    }
+  })
+
   test('runs as nobody in particular, with its data in a volume', () => {
     const last = dockerfile.slice(dockerfile.lastIndexOf('\nFROM'))
     expect(last).toMatch(/^USER node$/m)
@@ -111,7 +124,7 @@ describe('the image', () => {
     expect(last).not.toMatch(/apt-get|npm /)
   })
 
-  test('starts what is packed, and finds it healthy', { timeout: 150_000 }, async () => {
+  test('starts what is packed, and finds it healthy', { timeout: 300_000 }, async () => {
     const folder = scratchFolder()
     const tarballs = packed(folder)
     expect(tarballs).toHaveLength(2)
@@ -131,7 +144,7 @@ describe('the image', () => {
       SEALOG_RELAY_METRICS: '127.0.0.1:0',
     }
     const running = await listeningCli(command.replace('/relay', relay), [], env)
-    const watched = String(running.events()[0]?.metrics)
+    const watched = running.metrics
     expect((await get(watched, '/readyz', { agent: false })).status).toBe(200)
 
     const [, ...check] = JSON.parse(instruction('CMD')) as string[]

@@ -8,7 +8,7 @@ import {
   SealogError,
 } from 'sealog/protocol'
 import { describe, expect, test } from 'vitest'
-import { DEFAULT_LIMITS, type Limits } from '../src/context.ts'
+import { DEFAULT_LIMITS, type Limits } from '../src/limits.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'
 import { type PushCost, pushCost } from '../src/push-cost.ts'
 import { WriteQuota } from '../src/write-quota.ts'
@@ -28,7 +28,7 @@ async function push(world: World, replica: TestReplica, ...entries: Authored[]):
 const change = (world: World, replica: TestReplica, device?: TestDevice, length = 60): Authored =>
   world.entry(replica, device, { document: NOTES, body: filler(length) })
 
-describe('one device', () => {
+describe('one device (R-QUOTA-1)', () => {
   test('may go so far at once; then it is told when to go on, and the very same entry lands', async () => {
     const world = await openWorld({ limits: { ...NO_LIMITS, entriesPerDevice: 1, burstTime: 3000 } })
     const replica = await world.reader()
@@ -102,7 +102,7 @@ describe('a space', () => {
     expect((await replica.follow(world.space)).range.size).toBeLessThan(6)
   })
 
-  test('that is full does not keep a member from being removed, nor the others from going on without', async () => {
+  test('that is full does not keep a member from being removed, nor the others from going on without (R-QUOTA-2)', async () => {
     const store = memoryLogStore()
     const limits: { spaceBytes?: number } = {}
     const world = await openWorld({ store, limits })
@@ -123,7 +123,7 @@ describe('a space', () => {
     expect((await push(world, replica, change(world, replica)))?.code).toBe('ERR_QUOTA')
   })
 
-  test('shares its rate: who takes all there is stops nobody but themselves', async () => {
+  test('shares its rate: who takes all there is stops nobody but themselves (R-QUOTA-3)', async () => {
     const world = await openWorld({ limits: { ...NO_LIMITS, entriesPerSpace: 10, burstTime: 1000 } })
     const owner = await world.reader()
     const guest = await admit(world, owner)
@@ -142,7 +142,7 @@ describe('a space', () => {
     expect((await push(world, noisy, change(world, noisy, guest)))?.code).toBe('ERR_RATE_LIMITED')
   })
 
-  test('that is too busy for whoever removes others still lets them do it', async () => {
+  test('that is too busy for whoever removes others still lets them do it (R-QUOTA-2)', async () => {
     const limits: Partial<Record<'entriesPerSpace' | 'entriesPerDevice' | 'burstTime', number>> = {}
     const world = await openWorld({ limits })
     const spammer = await admit(world, await world.reader())
@@ -156,7 +156,7 @@ describe('a space', () => {
   })
 })
 
-describe('the rate of a space', () => {
+describe('the rate of a space (R-QUOTA-3)', () => {
   const cost = (entries: number, isRelief = false): PushCost => ({ entries, bytes: entries, controls: 0, isRelief })
 
   function shared() {
@@ -241,7 +241,7 @@ describe('relief', () => {
   })
 })
 
-describe('reading what is not new', () => {
+describe('reading what is not new (R-QUOTA-5)', () => {
   const limits = { readBytesPerDevice: 50_000, burstTime: 1000 }
 
   const SIZE = 11

@@ -9,7 +9,7 @@ import {
   type SpaceId,
 } from 'sealog/protocol'
 import { describe, expect, test } from 'vitest'
-import type { LogRecord } from '../src/context.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import type { KeptHead, LogStore, StoredSpace } from '../src/log-store.ts'
 import { failingLogStore } from '../src/log-store-failing.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'

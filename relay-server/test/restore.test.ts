@@ -18,7 +18,8 @@ import {
   sha256,
 } from 'sealog/protocol'
 import { describe, expect, test } from 'vitest'
-import type { Limits, LogRecord } from '../src/context.ts'
+import type { Limits } from '../src/limits.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import type { LogStore } from '../src/log-store.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'
 import { sqliteLogStore } from '../src/log-store-sqlite.ts'

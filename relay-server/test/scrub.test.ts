@@ -1,6 +1,7 @@
 import type { SealogError, SpaceId } from 'sealog/protocol'
 import { expect, test } from 'vitest'
-import type { LogRecord, RelayContext } from '../src/context.ts'
+import type { RelayContext } from '../src/context.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import type { KeptHead, StoredEntry } from '../src/log-store.ts'
 import { memoryContent, memoryLogStore } from '../src/log-store-memory.ts'
 import { startScrub } from '../src/scrub.ts'
@@ -67,7 +68,7 @@ test('a space that is as it must be is gone through at the pace asked for, and l
 test('damage is logged, stops its space and no other, and is looked for again in the next round', async () => {
   const { relay, environment, logged, refused, content, world } = await scrubbed()
   const other = 'ff'.repeat(32) as SpaceId
-  content.heads.set(other, { size: 0, time: 0, note: new Uint8Array(0), latest: 5 })
+  content.heads.set(other, { size: 0, time: 0, note: new Uint8Array(0), latest: 5, abandoned: 5 })
   damageBody(content.spaces.get(world.space)?.entries ?? [], 5)
   const scrub = startScrub(relay, { entriesPerSecond: 1000, roundPause: 1000 })
   await passTime(environment, () => logged.length >= 2)

@@ -4,7 +4,7 @@ import { idBytes } from 'sealog/protocol'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { openReplica } from '../../src/node.ts'
-import type { LogRecord } from '../src/context.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import { type RelayServer, startRelay } from '../src/server.ts'
 import type { RelayServerOptions } from '../src/server-options.ts'
 import { author } from './helpers/authoring.ts'
@@ -40,7 +40,9 @@ async function stopped() {
 }
 
 describe('the logs are lost, the key is there', () => {
-  test('a start is refused, and --recover lets members give everything back', { timeout: 60_000 }, async () => {
+  test('a start is refused, and --recover lets members give everything back (R-OPS-1)', {
+    timeout: 60_000,
+  }, async () => {
     const data = dataFolder()
     const first = await started({ data })
     const ada = await openReplica({ store: memoryStore(), relay: first.url })
@@ -69,7 +71,7 @@ describe('the logs are lost, the key is there', () => {
     expect(space.problems).toEqual([])
   })
 
-  test('without what was signed there is nothing to recover by', async () => {
+  test('without what was signed there is nothing to recover by (R-OPS-1)', async () => {
     const { data } = await stopped()
     lose(data, 'relay.db')
     lose(data, 'relay-heads.db')
@@ -124,7 +126,7 @@ describe('signed entries are lost', () => {
     expect(events).toContainEqual(expect.objectContaining({ event: 'relay-behind', space, signed: 2, stored: 1 }))
   })
 
-  test('or until the operator gives them up, which the log names space by space', async () => {
+  test('or until the operator gives them up, which the log names space by space (R-RESTORE-10)', async () => {
     const { data, owner, space } = await setBack()
     const events: LogRecord[] = []
     const relay = await started({ data, acceptRollback: true, log: record => events.push(record) })

@@ -18,8 +18,9 @@ import {
   toHex,
 } from 'sealog/protocol'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { DEFAULT_LIMITS, type Limits, type LogRecord } from '../src/context.ts'
 import { Gate } from '../src/gate.ts'
+import { DEFAULT_LIMITS, type Limits } from '../src/limits.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import type { LogStore } from '../src/log-store.ts'
 import { memoryContent, memoryLogStore } from '../src/log-store-memory.ts'
 import { NO_METER } from '../src/meter.ts'

@@ -11,7 +11,7 @@ import {
 } from 'node:tls'
 import { expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
-import type { LogRecord } from '../src/context.ts'
+import type { LogRecord } from '../src/log-record.ts'
 import type { RelayServer } from '../src/server.ts'
 import { type Certificate, selfSigned } from './helpers/certificate.ts'
 import { dataFolder, started } from './helpers/served.ts'

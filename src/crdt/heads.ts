@@ -57,3 +57,30 @@ export async function compareHead(
     return { evidence }
   }
 }
+
+/**
+ * Whether the log of a note goes on from the one that was verified here, asked of the relay itself, where entries do not
+ * lead there. They convict nobody, as anybody on the way may have changed them; but a proof that leads to what the relay
+ * signed is bound to it, and shows what that log had before.
+ * @param bytes the relay's note about a log that is larger than the own one
+ * @param own the relay's note of the log that was verified here
+ * @returns evidence; undefined where the relay shows no contradiction, or does not answer
+ */
+export async function suspectFork(
+  bytes: Uint8Array,
+  view: LogView,
+  own: Uint8Array | undefined,
+  channel: SpaceChannel,
+): Promise<Uint8Array | undefined> {
+  try {
+    const at = parseNote(bytes).checkpoint.size
+    const size = own === undefined ? 0 : parseNote(own).checkpoint.size
+    if (own === undefined || size === 0 || size >= at) return undefined
+    const answer = await channel.records({ type: 'skip', at, from: at, attestations: 0, prove: [size] })
+    const proof = decodeSkipHead(answer.head).proofs.find(item => item.size === size)?.proof
+    return proof && convictByProof(view, own, bytes, proof)
+  } catch (error) {
+    if (error instanceof SealogError) return undefined
+    throw error
+  }
+}

@@ -560,6 +560,7 @@ const RELAY_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_RELAY_IDENTITY',
   'ERR_RELAY_STORAGE',
   'ERR_REMOVED',
+  'ERR_ROLLBACK',
   'ERR_SIGNATURE',
   'ERR_SPACE_EXISTS',
   'ERR_STALE_CHAIN',

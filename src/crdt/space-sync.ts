@@ -38,7 +38,7 @@ import { deviceByKey } from './devices.ts'
 import type { DocumentSet } from './document-set.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
 import { confirmationRow, type Freshness } from './freshness.ts'
-import { type Compared, compareHead } from './heads.ts'
+import { type Compared, compareHead, suspectFork } from './heads.ts'
 import { KeyKeeper } from './key-keeper.ts'
 import type { LockedDocuments } from './locked-row.ts'
 import { MissingBodies } from './missing-bodies.ts'
@@ -548,7 +548,7 @@ export class SpaceSync {
     if (message.batch.from > this.#view.range.size && this.#view.state === undefined) return this.#channel.open()
     const batch = await this.#channel.withLargeBodies(message.batch, document => this.#replication.isKnown(document))
     const before = this.#view
-    const advanced = this.#advance(batch)
+    const advanced = await this.#advanceOrSuspect(batch)
     await assertChecks(this.#options.verifier, advanced.checks)
     if (over()) return
     await this.#gatherKeys(advanced.view, advanced.entries)
@@ -562,6 +562,21 @@ export class SpaceSync {
     if (over()) return
     this.#channel.sound(message)
     await this.#afterwards()
+  }
+
+  /** What does not fit is refused; and where the relay itself proves that it has gone on from another log, that is all. */
+  async #advanceOrSuspect(batch: Batch): Promise<Advanced> {
+    const over = this.#channel.guard()
+    try {
+      return this.#advance(batch)
+    } catch (error) {
+      const isFork = hasCode(error, 'ERR_ROOT_MISMATCH') || hasCode(error, 'ERR_PROOF')
+      if (isFork && this.#evidence === undefined) {
+        const evidence = await suspectFork(batch.note, this.#view, this.#note, this.#channel)
+        if (evidence !== undefined && !over()) await this.#freeze(evidence)
+      }
+      throw error
+    }
   }
 
   #advance(batch: Batch): Advanced {

@@ -4,11 +4,19 @@ import { once } from 'node:events'
 /** A process that is asked to end gets this long before it is made to, in milliseconds. */
 const PATIENCE = 5000
 
-/** Makes sure that a process does not outlive this one, however this one ends. */
+const tied = new Set<ChildProcess>()
+
+process.once('exit', () => {
+  for (const child of tied) child.kill('SIGKILL')
+})
+
+/**
+ * Makes sure that a process does not outlive this one, however this one ends. Processes here are detached: what a
+ * terminal sends to all of a group is for this one alone.
+ */
 export function tieToThisProcess(child: ChildProcess): void {
-  const kill = (): void => void child.kill('SIGKILL')
-  process.once('exit', kill)
-  child.once('exit', () => process.off('exit', kill))
+  tied.add(child)
+  child.once('exit', () => tied.delete(child))
 }
 
 export function isRunning(child: ChildProcess): boolean {

@@ -1,5 +1,5 @@
-// What of `npm run test:crash` runs with all other tests: 200 kills, and stores that are wrong on purpose, which the same
-// checks must find. Leaves its counts in the file of its argument.
+// What of `npm run test:crash` runs with all other tests: 200 kills, and stores that are wrong on purpose, which the
+// same checks must find. Leaves its counts in the file of its argument.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { postgresPrograms } from '../helpers/postgres-cluster.ts'

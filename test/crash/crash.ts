@@ -21,7 +21,7 @@ const WINDOW = 150
 /** That nothing is acknowledged for so long is no reason to let a relay live, in milliseconds. */
 const LONGEST_WAIT = 3000
 /** One of several relays is killed this long after the one before at the latest, in milliseconds. */
-const FLEET_PAUSE = 400
+const FLEET_PAUSE = 1000
 const SPACES = 3
 const TOLD_EVERY = 50
 const WRITER_PROCESSES = 2
@@ -44,6 +44,8 @@ export interface CrashOptions {
   readonly patience: number
   /** Data and logs stay where they are, and stderr says where. */
   readonly keep: boolean
+  /** No more cycles when it aborts: what there is by then is judged. */
+  readonly signal?: AbortSignal
   /** Told every fifty cycles what was found so far. */
   readonly progress?: (cycle: number, ledger: Ledger) => void
 }
@@ -105,7 +107,7 @@ class CrashRun {
   }
 
   async run(): Promise<CrashReport> {
-    const { cycles } = this.#options
+    const { cycles, signal } = this.#options
     const start = performance.now()
     await this.#prepareRelays()
     const [first] = this.#relays as [RelayProcess]
@@ -122,15 +124,18 @@ class CrashRun {
     this.#startWriters(relay, spaces, ledger)
     await this.#replicas?.write()
     const ready = performance.now()
-    for (let cycle = 1; cycle <= cycles; cycle++) {
-      await this.#cycle(ledger)
+    let done = 0
+    while (done < cycles && signal?.aborted !== true) {
+      const isThrough = await this.#attempt(() => this.#cycle(ledger).then(() => true))
+      if (isThrough !== true) break
       await ledger.settle()
-      if (cycle % TOLD_EVERY === 0) this.#options.progress?.(cycle, ledger)
+      done++
+      if (done % TOLD_EVERY === 0) this.#options.progress?.(done, ledger)
     }
     const cycleSeconds = secondsSince(ready)
     const judged = await this.#judge(relay, spaces, ledger)
     return {
-      cycles,
+      cycles: done,
       acknowledged: ledger.acknowledged,
       ...judged,
       faults: [...this.#problems, ...ledger.faults],
@@ -220,6 +225,7 @@ class CrashRun {
     ledger: Ledger,
   ): Promise<Pick<CrashReport, 'lost' | 'conflictingHeads' | 'converged'>> {
     const { patience } = this.#options
+    for (const [number, each] of this.#relays.entries()) if (each.hasEnded) this.#launch(number)
     await Promise.all(this.#relays.map(each => each.listens()))
     const finished = this.#writers.map(each => this.#attempt(() => each.finish(patience).then(() => true)))
     const differences = await this.#attempt(async () => (await this.#replicas?.converge(ledger.saved, patience)) ?? [])

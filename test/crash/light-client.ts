@@ -27,8 +27,8 @@ import type { LightChain, Sealed } from './light-chain.ts'
 
 /** A connection on which nothing comes for so long is given up, in milliseconds. */
 const SILENCE = 5000
-/** Longest pause before the next attempt to connect, in milliseconds: short, so that few moments of a relay go unused. */
-const RETRY = 40
+/** Longest pause before the next attempt to connect, in milliseconds: few moments of a relay go unused. */
+const RETRY = 100
 const MAX_GROUP = 4
 const MAX_BODY = 600
 /** One in so many requests asks for a fresh note instead of writing. */

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { type CrashReport, crash } from './crash.ts'
 
-const USAGE = `npm run test:crash -- --cycles N --store sqlite|postgres [--relays K] [--replicas R] [--seed S] [--keep] [--json]
+const USAGE = `npm run test:crash -- --cycles N --store sqlite|postgres [--relays K] [settings] [--json]
 
   --cycles N    how often a relay is killed (default 100)
   --store       sqlite (default), or postgres: a server of its own in a temporary folder
@@ -11,6 +11,8 @@ const USAGE = `npm run test:crash -- --cycles N --store sqlite|postgres [--relay
   --seed S      of the moments at which processes are killed (default 1)
   --keep        leaves data and logs where they are, and says where
   --json        the last line is {"cycles", "acknowledged", "lost", "conflictingHeads", "converged"}
+
+A signal ends the cycles early, and the verdict is on those that were.
 `
 
 /** In the end, for everything to be acknowledged and everybody to be equal, in milliseconds. */
@@ -65,6 +67,7 @@ async function run(): Promise<void> {
   }
   const report = await crash({
     ...parsed.options,
+    signal: brokenOff.signal,
     progress: (cycle, { acknowledged, contradictions, faults }) => {
       console.error(
         `${cycle} cycles: ${acknowledged} acknowledged, ${contradictions} contradictions, ${faults.length} faults`,
@@ -79,5 +82,12 @@ async function run(): Promise<void> {
   process.exitCode = lost === 0 && conflictingHeads === 0 && converged && faults.length === 0 ? 0 : 1
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+// Whoever has seen enough gets a verdict on the cycles so far; whoever insists, none.
+const brokenOff = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (brokenOff.signal.aborted) process.exit(1)
+    brokenOff.abort()
+  })
+}
 await run()

@@ -10,7 +10,7 @@ import { exchange } from './exchange.ts'
 import { within } from './light-crew.ts'
 
 const HOST = '127.0.0.1'
-export const RELAY_NAME = 'relay.example'
+const RELAY_NAME = 'relay.example'
 /** Where `freePort` looks. */
 const FIRST_PORT = 20_000
 const PORTS = 12_000
@@ -47,12 +47,17 @@ export class RelayProcess {
     return this.#startTime
   }
 
+  /** It was started, and does not run any more. */
+  get hasEnded(): boolean {
+    return this.#child !== undefined && !isRunning(this.#child)
+  }
+
   /** Starts the process; does not wait. */
   launch(): void {
     const { port, place, log, command = commandPath() } = this.#options
     const output = openSync(log, 'a')
     const args = [command, ...place, '--port', `${port}`, '--name', RELAY_NAME]
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', output] })
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', output], detached: true })
     closeSync(output)
     tieToThisProcess(child)
     this.#child = child

@@ -21,7 +21,7 @@ interface Journal {
 }
 
 /** Longest pause between two edits, in milliseconds. */
-const EDIT_PAUSE = 500
+const EDIT_PAUSE = 1000
 /**
  * Delays of a replica, as a share of the real ones: a relay that is killed all the time is up for moments only, and a
  * back-off made for people would let most of them pass.

@@ -42,7 +42,11 @@ export class ReplicaProcess {
   async start(place?: { readonly space: string; readonly document: string }): Promise<void> {
     const { name, store, relay, log, tell } = this.#options
     const output = openSync(log, 'a')
-    const child = fork(ENTRY, [], { serialization: 'advanced', stdio: ['ignore', output, output, 'ipc'] })
+    const child = fork(ENTRY, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', output, output, 'ipc'],
+      detached: true,
+    })
     closeSync(output)
     tieToThisProcess(child)
     this.#child = child

@@ -9,7 +9,7 @@ import {
 import { authorGenesis, makeDevice, pushEntryOf, spaceOf } from '../../relay-server/test/helpers/authoring.ts'
 import { exchange } from './exchange.ts'
 
-/** A space whose one device all light clients write by, each with actors of its own; plain data, for child processes. */
+/** A space that light clients write by one device, each with an actor of its own; plain data, for child processes. */
 export interface LightSpace {
   readonly id: SpaceId
   /** Leaf hash of its genesis, 32 bytes. */

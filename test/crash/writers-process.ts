@@ -18,7 +18,11 @@ export class WritersProcess {
   constructor(order: WritersOrder, log: string, tell: Tell) {
     this.#name = order.name
     const output = openSync(log, 'a')
-    const child = fork(ENTRY, [], { serialization: 'advanced', stdio: ['ignore', output, output, 'ipc'] })
+    const child = fork(ENTRY, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', output, output, 'ipc'],
+      detached: true,
+    })
     closeSync(output)
     tieToThisProcess(child)
     this.#finished = new Promise(resolve => {

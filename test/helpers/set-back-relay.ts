@@ -1,5 +1,5 @@
 import { loopbackRelay } from 'sealog-relay/testing'
-import type { Limits } from '../../relay-server/src/context.ts'
+import type { Limits } from '../../relay-server/src/limits.ts'
 import { type MemoryContent, memoryContent, memoryLogStore } from '../../relay-server/src/log-store-memory.ts'
 import { generateSeed } from '../../src/crypto/sign.ts'
 import { nobleSigningKey } from '../../src/crypto/sign-backend.ts'

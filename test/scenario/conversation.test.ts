@@ -379,7 +379,7 @@ describe('a push', () => {
 })
 
 describe('a relay that cannot store (R-PUSH-7)', () => {
-  it('accepts nothing more, says so, signs nothing new, and still shows what it has', async () => {
+  it('says so to all who have the space open, signs nothing new, and shows what it has once it has read it anew', async () => {
     const inner = memoryLogStore()
     let broken = false
     const store: LogStore = {
@@ -392,10 +392,16 @@ describe('a relay that cannot store (R-PUSH-7)', () => {
     const { relay, log, writer } = await founded(store)
     const socket = await reading(relay, writer, log)
     broken = true
-    expect(codesIn(await socket.say(socket.push(log.space, log.changes(writer))))).toEqual(['ERR_RELAY_STORAGE'])
-    // Whether the disk is well again or not: what it holds is not known any more.
+    const failed = await socket.say(socket.push(log.space, log.changes(writer)))
+    expect(failed.map(message => message.type === 'reject' && [message.ref === 0, message.code])).toEqual([
+      [true, 'ERR_RELAY_STORAGE'],
+      [false, 'ERR_RELAY_STORAGE'],
+    ])
+    // Whether the disk is well again or not: what it holds is not known before the space is read anew.
     broken = false
-    expect(codesIn(await socket.say(socket.push(log.space, log.changes(writer))))).toEqual(['ERR_RELAY_STORAGE'])
+    const early = await relay.socket()
+    expect(codesIn(await early.say(early.openMessage(writer, log.space)))).toEqual(['ERR_RELAY_STORAGE'])
+    relay.transport.restart()
     const other = await relay.socket()
     const answers = await other.say(other.openMessage(writer, log.space))
     expect(answers.map(sizeOf)).toEqual([log.size])

@@ -75,7 +75,7 @@ async function journalAt(url: string) {
   }
 }
 
-describePostgres('a relay on PostgreSQL goes on by itself, and nothing acknowledged is lost', cluster => {
+describePostgres('a relay on PostgreSQL goes on by itself, and nothing acknowledged is lost (R-PUSH-7)', cluster => {
   test('when the server crashes under load and is started again', { timeout: 60_000 }, async () => {
     const { url } = await serving(await cluster.createDatabase())
     const scene = await writersAt([url], identity())

@@ -10,7 +10,7 @@ type Database = { readonly name: string; pragma(text: string, options?: { simple
 const opened = vi.hoisted(() => new Set<Database>())
 
 vi.mock('better-sqlite3', async importOriginal => {
-  const { default: Original } = await importOriginal<typeof import('better-sqlite3')>()
+  const { default: Original } = await importOriginal<{ readonly default: new (...args: never) => object }>()
   const Watched = new Proxy(Original, {
     construct(target, args) {
       const database = Reflect.construct(target, args) as Database
@@ -30,7 +30,7 @@ function leave(pages: number | undefined): void {
   }
 }
 
-test('a relay whose disk is full says so with a code that may be tried again, and goes on when there is room', {
+test('a relay whose disk is full says so with a retryable code, and goes on when there is room (R-PUSH-7)', {
   timeout: 60_000,
 }, async () => {
   const data = testFolder()

@@ -19,6 +19,8 @@ export interface Listening extends Running {
   readonly url: string
   readonly name: string
   readonly key: Uint8Array
+  /** Where it is watched, if it is. */
+  readonly metrics: string
 }
 
 /** The command with these arguments; killed with the test at the latest. @param path of the bundled command */
@@ -52,6 +54,10 @@ export function runCli(path: string, args: readonly string[], env: Readonly<Reco
   }
 }
 
+function listeningEvent(running: Running): Readonly<Record<string, unknown>> | undefined {
+  return running.events().find(({ event }) => event === 'listening')
+}
+
 /** A relay by this name on a free port, once it says that it listens. */
 export async function listeningCli(
   path: string,
@@ -60,9 +66,12 @@ export async function listeningCli(
 ): Promise<Listening> {
   const running = runCli(path, ['--port', '0', '--name', 'relay.example', ...args], env)
   for (const end = Date.now() + PATIENCE; Date.now() < end; await delay(5)) {
-    if (running.stdout().endsWith('\n') || running.child.exitCode !== null) break
+    // The log comes another way than the line that it listens, and may come later.
+    if (running.stdout().endsWith('\n') && (args.includes('--quiet') || listeningEvent(running) !== undefined)) break
+    if (running.child.exitCode !== null) break
   }
   const [, url, name, verifierKey] = running.stdout().trim().split(' ')
   if (url === undefined || name === undefined || verifierKey === undefined) throw new Error(running.stderr())
-  return { ...running, url, name, key: parseVerifierKey(verifierKey).publicKey }
+  const { metrics = '' } = listeningEvent(running) ?? {}
+  return { ...running, url, name, key: parseVerifierKey(verifierKey).publicKey, metrics: String(metrics) }
 }

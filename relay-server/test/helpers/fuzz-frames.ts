@@ -61,7 +61,7 @@ const NUMBERS = [0, 1, 2, 3, 5, 23, 24, 255, 256, 4096, 65_535, 65_536, 262_144,
 const LARGE_NUMBERS = [2 ** 31, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER]
 
 /** A message of each type, sensible in form, and about what there is more often than not. */
-export function anyMessage(dice: Dice, around: Surroundings): Message {
+function anyMessage(dice: Dice, around: Surroundings): Message {
   const number = (): number => (dice.chance(0.8) ? dice.below(8) : dice.pick([...NUMBERS, ...LARGE_NUMBERS]))
   const ref = dice.chance(0.9) ? 1 + dice.below(1000) : number()
   const space = dice.chance(0.85) ? dice.pick(around.spaces) : (toHex(dice.bytes(32)) as SpaceId)
@@ -111,14 +111,15 @@ export function anyMessage(dice: Dice, around: Surroundings): Message {
 }
 
 /** The same message with something wrong in it; or, rarely, right. */
-export function mutated(dice: Dice, frame: Uint8Array): Uint8Array {
+function mutated(dice: Dice, frame: Uint8Array): Uint8Array {
   switch (dice.below(8)) {
     case 0:
       return frame
     case 1:
       return frame.slice(0, dice.below(frame.length + 1))
     case 2:
-      return joined(frame, dice.bytes(1 + dice.below(9)))
+      // Now and then more than any frame may have.
+      return joined(frame, dice.chance(0.05) ? new Uint8Array(MAX_FRAME_LENGTH) : dice.bytes(1 + dice.below(9)))
     case 3:
       return joined(frame.slice(0, dice.below(frame.length)), frame.slice(dice.below(frame.length)))
     case 4:

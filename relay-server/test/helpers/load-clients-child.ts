@@ -54,7 +54,7 @@ async function carryOut(command: ClientsCommand): Promise<void> {
     case 'wake':
       for (const reader of slow) reader.wake()
       await until(() => {
-        for (const reader of slow) if (!reader.isConnected) reader.connect(false)
+        for (const reader of slow) if (!reader.isConnected) reader.connect()
         return slow.every(reader => reader.position >= command.size)
       })
       return

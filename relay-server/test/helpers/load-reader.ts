@@ -39,7 +39,7 @@ function keyOf(seed: string): Key {
 export class LoadReader {
   readonly #port: number
   readonly #space: LoadSpace
-  readonly #isSlow: boolean
+  #isSlow: boolean
   #socket: LoadSocket | undefined
   /** The first entry that it does not have. */
   position = 0
@@ -61,12 +61,12 @@ export class LoadReader {
     return this.#socket !== undefined
   }
 
-  connect(isSlow: boolean = this.#isSlow): void {
+  connect(): void {
     this.isOpen = false
     const socket: LoadSocket = new LoadSocket(this.#port, {
       onFrame: frame => {
         this.#take(socket, frame)
-        if (isSlow && this.isOpen) socket.pause()
+        if (this.#isSlow && this.isOpen) socket.pause()
       },
       onClose: () => {
         if (this.#socket !== socket) return
@@ -78,8 +78,9 @@ export class LoadReader {
     this.#socket = socket
   }
 
-  /** A slow reader goes on; it learns only now where its connection has ended. */
+  /** A slow reader is slow no more; it learns only now where its connection has ended. */
   wake(): void {
+    this.#isSlow = false
     this.#socket?.resume()
   }
 

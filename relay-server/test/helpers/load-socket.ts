@@ -76,7 +76,7 @@ export class LoadSocket {
     this.#length += chunk.length
     if (this.#length < this.#needed) return
     this.#rest = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks)
-    this.#needed = this.#rest.length + 1
+    this.#needed = 1
     if (this.#isUpgraded || this.#takeUpgrade()) while (this.#takeFrame());
     this.#chunks = [this.#rest]
     this.#length = this.#rest.length
@@ -108,7 +108,6 @@ export class LoadSocket {
       return false
     }
     this.#rest = rest.subarray(end)
-    this.#needed = 1
     const payload = rest.subarray(start, end)
     const opcode = (rest[0] as number) & 0x0f
     if (opcode === OPCODE.ping) this.#write(OPCODE.pong, payload)

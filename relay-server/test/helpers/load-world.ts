@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { fromHex, type SpaceId, toHex } from 'sealog/protocol'
 import { build } from 'vite'
 import { nodeWebSocketTransport } from '../../../src/relay/websocket-node.ts'
-import type { Limits } from '../../src/context.ts'
+import type { Limits } from '../../src/limits.ts'
 import { type Authored, author, authorGenesis, type EntryOptions, makeDevice, spaceOf } from './authoring.ts'
 import { testEnvironment } from './environment.ts'
 import type { ClientsCommand, ClientsReport } from './load-clients-child.ts'
@@ -19,7 +19,7 @@ const PROJECT = fileURLToPath(new URL('../../..', import.meta.url))
 const OTHER_FILES = 200
 
 /** None of the quotas that keep one address, device or space from taking everything: here it is meant to. */
-export const NO_QUOTAS: Partial<Limits> = {
+const NO_QUOTAS: Partial<Limits> = {
   sockets: 20_000,
   socketsPerAddress: 0,
   unauthenticatedSockets: 20_000,
