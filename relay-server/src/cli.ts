@@ -35,7 +35,9 @@ async function main(): Promise<void> {
   } catch (error) {
     output.stderr(`sealog-relay: ${messageOf(error)}\n`)
     if (!(error instanceof TypeError)) exit(1)
-    output.stderr(`\n${usage}`)
+    // Not all of it: what is wrong is to stay in sight.
+    const [form] = usage.split('\n\n')
+    output.stderr(`\n${form}\n\n--help says more.\n`)
     exit(2)
   }
 }

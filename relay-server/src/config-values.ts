@@ -112,7 +112,12 @@ export const storePlace: ValueKind<StorePlace> = {
 /** A file for SQLite, a URL for PostgreSQL. */
 export const headsPlace: ValueKind<string> = {
   placeholder: 'FILE|postgres://…',
-  parse: value => (POSTGRES.test(value) ? postgresUrl(value) : text('').parse(value)),
+  parse(value) {
+    if (POSTGRES.test(value)) return postgresUrl(value)
+    // What was meant for a URL is no name of a file: with a password in it, it would stand in every message.
+    if (/^[a-z][a-z0-9+.-]+:/i.test(value)) throw new TypeError('expected a file, or postgres://…')
+    return text('').parse(value)
+  },
 }
 
 export function isPostgresUrl(place: string): boolean {

@@ -51,8 +51,8 @@ export function journalStore(): JournalStore {
       await inner.append(append)
       note(append.space, { append })
     },
-    async putHead(space, head) {
-      await inner.putHead(space, head)
+    async putHead(space, head, after) {
+      await inner.putHead(space, head, after)
       note(space, { head })
     },
   }

@@ -16,13 +16,20 @@ import type { Append, KeptHead, StoredEntry } from './log-store.ts'
 import { ownLineOf } from './own-note.ts'
 import { relayBehind } from './reject.ts'
 import type { Restored } from './restored-tail.ts'
-import { assertHeadOf, readHead, type SignedHead, signHead } from './signed-head.ts'
+import { assertHeadOf, assertRootOf, readHead, type SignedHead, signHead } from './signed-head.ts'
 import type { RecoveredSpace } from './space-recovery.ts'
 import { followStored } from './stored-judge.ts'
+import { readRoot } from './tree-proofs.ts'
 import { withNodes } from './tree-reader.ts'
 
 /** Roots kept at hand: most authors have seen one of the latest sizes. */
 const KNOWN_ROOTS = 256
+
+/**
+ * A view that is older, in milliseconds, is compared with the store before anything is appended to it: by then another
+ * database, which lacks what came last, may have taken the place of the one that it was read from.
+ */
+const LEVEL_AGE = 1000
 
 /** Entries that came since they were last taken. */
 export interface Growth {
@@ -48,6 +55,8 @@ export class LogEnd {
   #behind: Checkpoint | undefined
   /** Time of the latest note that is known. */
   #latest: number
+  /** When this process last knew what was signed last, by its own clock. */
+  #levelTime = Number.NEGATIVE_INFINITY
   /** Notes up to this time that are about more than is stored were given up. */
   #abandoned: number
   #bytes: number
@@ -98,13 +107,22 @@ export class LogEnd {
 
   /** Appends what of the pushes holds on top of the log as it is when they land, and signs that. */
   async append(pushes: readonly Push[]): Promise<Judged> {
-    const { store, meter } = this.#context
+    const { environment, store, meter } = this.#context
+    // Judged on all that was stored when the pushes came?
+    let isCurrent = !store.isShared
+    if (!isCurrent && environment.now() - this.#levelTime > LEVEL_AGE) {
+      await this.follow()
+      isCurrent = true
+    }
     for (;;) {
       this.#assertLevel()
       const judged = await this.#judge(pushes)
-      // What is wrong with a push may be no more than that others know more than this process.
       const isRefused = judged.refused.some(refused => refused !== undefined)
-      if (isRefused && store.isShared && (await this.follow())) continue
+      if (isRefused && !isCurrent) {
+        // It may be wrong only because others know more. Once: or one bad push, and a log that grows, would stop all.
+        isCurrent = true
+        if (await this.follow()) continue
+      }
       if (judged.accepted.length === 0) return judged
       const append = appendOf(this.#view, judged)
       if (await this.#lands(append)) {
@@ -114,6 +132,7 @@ export class LogEnd {
         return judged
       }
       meter.contended()
+      isCurrent = true
       if (!(await this.follow())) this.#assertMoved()
     }
   }
@@ -128,6 +147,7 @@ export class LogEnd {
       const kept = await store.readHead(space)
       const { size, bytes, floor } = await store.readSize(space)
       if (size < this.#view.range.size) throw new SealogError('ERR_STORE', `the log was set back to ${size} entries`)
+      const found = await this.#findHead(kept, size)
       await this.#takeOver(size)
       this.#bytes = bytes
       this.#latest = Math.max(this.#latest, kept?.latest ?? 0)
@@ -138,7 +158,7 @@ export class LogEnd {
       }
       if (floor > size) throw new SealogError('ERR_STORE_CORRUPT', `of ${floor} signed entries nothing is known`)
       this.#markLevel()
-      if (await this.#settleHead(kept)) return size > before
+      if (await this.#settleHead(kept, found)) return size > before
     }
   }
 
@@ -227,26 +247,38 @@ export class LogEnd {
   /** Signs the log as it is, or goes on from what another process signed in the meantime. */
   async #sign(): Promise<void> {
     try {
-      this.#take(await signHead(this.#context, this.#view, this.#due))
+      this.#take(await signHead(this.#context, this.#view, { latest: this.#due, after: this.#head?.note }))
     } catch (error) {
       if (!hasCode(error, 'ERR_STORE_LOCKED')) throw error
       await this.follow()
     }
   }
 
+  /**
+   * What was signed last, by whichever process. It must be about this very log: what is signed next goes on from it.
+   * @returns undefined where nothing is signed, or more than is stored
+   */
+  async #findHead(kept: KeptHead | undefined, size: number): Promise<SignedHead | undefined> {
+    if (kept === undefined || kept.size === 0 || kept.size > size) return undefined
+    if (this.#head !== undefined && equalBytes(this.#head.note, kept.note)) return this.#head
+    const { space } = this.#view
+    const head = await readHead(this.#context, space, kept)
+    await this.#takeOver(kept.size)
+    if (this.#view.range.size === kept.size) assertHeadOf(this.#view, head)
+    else assertRootOf(head, this.#roots.get(kept.size) ?? (await readRoot(this.#context.store, space, kept.size)))
+    return head
+  }
+
   /** @returns whether the head is now that of the view: if not, another process signs at this moment */
-  async #settleHead(kept: KeptHead | undefined): Promise<boolean> {
+  async #settleHead(kept: KeptHead | undefined, found: SignedHead | undefined): Promise<boolean> {
     const { size } = this.#view.range
     if (size === 0) return true
-    if (kept?.size === size && kept.time === kept.latest) {
-      if (this.#head !== undefined && equalBytes(this.#head.note, kept.note)) return true
-      const head = await readHead(this.#context, this.#view.space, kept)
-      assertHeadOf(this.#view, head)
-      this.#take(head)
+    if (found?.checkpoint.size === size && kept?.time === kept?.latest) {
+      this.#take(found)
       return true
     }
     try {
-      this.#take(await signHead(this.#context, this.#view, this.#due))
+      this.#take(await signHead(this.#context, this.#view, { latest: this.#due, after: kept?.note }))
       return true
     } catch (error) {
       if (hasCode(error, 'ERR_STORE_LOCKED')) return false
@@ -261,6 +293,7 @@ export class LogEnd {
 
   #take(head: SignedHead): void {
     this.#head = head
+    this.#levelTime = this.#context.environment.now()
     this.#latest = Math.max(this.#latest, head.checkpoint.time)
     this.#rememberRoot(head.checkpoint.size, head.checkpoint.root)
   }

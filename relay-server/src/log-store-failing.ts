@@ -64,7 +64,7 @@ export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions
     append: append => count('append', () => inner.append(append)),
     putFloor: (space, size) => count('putFloor', () => inner.putFloor(space, size)),
     readHead: space => count('readHead', () => inner.readHead(space)),
-    putHead: (space, head) => count('putHead', () => inner.putHead(space, head)),
+    putHead: (...args) => count('putHead', () => inner.putHead(...args)),
     raiseHead: (space, head) => count('raiseHead', () => inner.raiseHead(space, head)),
     acceptRollback: space => count('acceptRollback', () => inner.acceptRollback(space)),
     announce: space => count('announce', () => inner.announce(space)),

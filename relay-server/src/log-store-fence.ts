@@ -20,13 +20,20 @@ export function assertAppendable(append: Append, { size, floor }: Pick<SpaceSize
   )
 }
 
-/** A head never goes back in size or time, and there is one note of a size and time. */
-export function assertHeadAdvances(head: StoredHead, before: KeptHead | undefined): void {
+/**
+ * A head never goes back in size or time, there is one note of a size and time, and each follows the one before.
+ * @param after the note that it follows, where that matters
+ */
+export function assertHeadAdvances(head: StoredHead, before: KeptHead | undefined, after?: Uint8Array): void {
   if (before === undefined) return
   fenceIf(isTombstone(before), 'the space was removed')
   fenceIf(head.size < before.size || head.time < before.latest, `a head older than the one for ${before.size} entries`)
   const isOther = head.size === before.size && head.time === before.time && !equalBytes(head.note, before.note)
   fenceIf(isOther, `another note for ${before.size} entries at the same time`)
+  fenceIf(
+    after !== undefined && !equalBytes(after, before.note),
+    'a head that follows another than the one that is kept',
+  )
 }
 
 /** The head that is kept when it turns out that `found` was signed earlier. */

@@ -98,9 +98,9 @@ export function memoryLogStore(content?: MemoryContent): LogStore {
       assertOpen()
       return heads.get(id)
     },
-    async putHead(id, head) {
+    async putHead(id, head, after) {
       assertOpen()
-      assertHeadAdvances(head, heads.get(id))
+      assertHeadAdvances(head, heads.get(id), after)
       const { size, time, note } = head
       heads.set(id, { size, time, note, latest: time, abandoned: heads.get(id)?.abandoned ?? 0 })
     },

@@ -27,6 +27,7 @@ export function postgresHeads(db: PostgresDatabase, schema: string): PostgresHea
       SET size = excluded.size, time = excluded.time, note = excluded.note, latest = excluded.latest
       WHERE NOT (${isTombstone}) AND excluded.size >= kept.size AND excluded.time >= kept.latest
         AND NOT (excluded.size = kept.size AND excluded.time = kept.time AND excluded.note <> kept.note)
+        AND kept.note = coalesce($5::bytea, kept.note)
       RETURNING true AS is_kept`,
   }
   const raise: Statement = {
@@ -59,10 +60,10 @@ export function postgresHeads(db: PostgresDatabase, schema: string): PostgresHea
     async readHead(space) {
       return (await db.run<KeptHead>(select, [idBytes(space)]))[0]
     },
-    async putHead(space, { size, time, note }) {
-      const rows = await db.run(put, [idBytes(space), size, time, note])
+    async putHead(space, { size, time, note }, after) {
+      const rows = await db.run(put, [idBytes(space), size, time, note, after ?? null])
       if (rows.length > 0) return
-      throw new SealogError('ERR_STORE_LOCKED', `a head of ${size} entries that is older than the one that is kept`)
+      throw new SealogError('ERR_STORE_LOCKED', `a head of ${size} entries that does not follow the one that is kept`)
     },
     async raiseHead(space, { size, time, note }) {
       await db.run(raise, [idBytes(space), size, time, note])

@@ -120,7 +120,7 @@ export function postgresLogStore(options: PostgresLogStoreOptions): LogStore {
     append: append => write(at => at.append(append)),
     putFloor: (space, size) => write(at => at.putFloor(space, size)),
     readHead: space => use(at => at.readHead(space)),
-    putHead: (space, head) => write(at => at.putHead(space, head)),
+    putHead: (space, head, after) => write(at => at.putHead(space, head, after)),
     raiseHead: (space, head) => write(at => at.raiseHead(space, head)),
     acceptRollback: space => write(at => at.acceptRollback(space)),
     announce: space => write(at => at.announce(space)),

@@ -31,7 +31,7 @@ export function revocableStore(inner: LogStore, opened: Promise<void>): Revocabl
       append: append => during(() => inner.append(append)),
       putFloor: (space, size) => during(() => inner.putFloor(space, size)),
       readHead: space => during(() => inner.readHead(space)),
-      putHead: (space, head) => during(() => inner.putHead(space, head)),
+      putHead: (...args) => during(() => inner.putHead(...args)),
       raiseHead: (space, head) => during(() => inner.raiseHead(space, head)),
       acceptRollback: space => during(() => inner.acceptRollback(space)),
       announce: space => during(() => inner.announce(space)),

@@ -7,7 +7,7 @@ import { plain } from './log-store-sqlite-rows.ts'
 /** What the relay signed. The actions that write are to be run in a transaction. */
 export interface SqliteHeads {
   read(space: SpaceId): KeptHead | undefined
-  put(space: SpaceId, head: StoredHead): void
+  put(space: SpaceId, head: StoredHead, after?: Uint8Array): void
   raise(space: SpaceId, head: StoredHead): void
   forget(space: SpaceId): void
   /** @param size of what is stored */
@@ -42,9 +42,9 @@ export function sqliteHeads(db: Database, onStatement: (name: string) => void): 
 
   return {
     read,
-    put(space, head) {
+    put(space, head, after) {
       const before = read(space)
-      assertHeadAdvances(head, before)
+      assertHeadAdvances(head, before, after)
       write(space, { ...head, latest: head.time, abandoned: before?.abandoned ?? 0 })
     },
     raise: (space, head) => write(space, raisedHead(head, read(space))),

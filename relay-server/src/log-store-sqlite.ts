@@ -104,7 +104,7 @@ export function sqliteLogStore(file: string, options: SqliteLogStoreOptions = {}
     append: append => write(db => db.inLogs.write(sizeOf(append), () => db.logWrites.append(append))),
     putFloor: (space, size) => write(db => db.inLogs.write(0, () => db.logWrites.putFloor(space, size))),
     readHead: space => read(db => db.heads.read(space)),
-    putHead: (space, head) => write(db => db.inHeads.write(0, () => db.heads.put(space, head))),
+    putHead: (space, head, after) => write(db => db.inHeads.write(0, () => db.heads.put(space, head, after))),
     raiseHead: (space, head) => write(db => db.inHeads.write(0, () => db.heads.raise(space, head))),
     acceptRollback: space =>
       write(async db => {

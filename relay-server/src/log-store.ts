@@ -188,7 +188,8 @@ export type GrowthListener = (space: SpaceId | undefined) => void
  * - heads are kept apart: what sets the entries back, as the restoration of a backup does, leaves the heads. So a head
  *   may be ahead of the stored entries;
  * - a `putHead` that goes back in size, or behind the latest time of all, rejects with ERR_STORE_LOCKED and changes
- *   nothing; so does another note of the same size and time. A process that signs late learns it before anyone sees it;
+ *   nothing; so does another note of the same size and time, and one that follows another note than the kept one. A
+ *   process that signs late, or on top of what it does not know, learns it before anyone sees it;
  * - a `putCosigned` that is ahead of the stored entries rejects with ERR_STORE_LOCKED;
  * - of two contents of a mailbox the one with the larger counter stays, and of two with the same the first, in whatever
  *   order and however close together they are put;
@@ -219,8 +220,11 @@ export interface LogStore {
   /** Nothing is appended any more to fewer than `size` entries, but what restores them. Keeps a larger floor. */
   putFloor(space: SpaceId, size: number): Promise<void>
   readHead(space: SpaceId): Promise<KeptHead | undefined>
-  /** Keeps what is about to be shown. */
-  putHead(space: SpaceId, head: StoredHead): Promise<void>
+  /**
+   * Keeps what is about to be shown.
+   * @param after the note that it follows: where a head is kept, it must have this one; default: any
+   */
+  putHead(space: SpaceId, head: StoredHead, after?: Uint8Array): Promise<void>
   /** Keeps what turns out to have been signed earlier, where it is larger than the head; and its time, where that is later. */
   raiseHead(space: SpaceId, head: StoredHead): Promise<void>
   /**

@@ -58,7 +58,7 @@ export async function settleIdentity(parts: IdentityParts): Promise<Uint8Array> 
   return seed
 }
 
-async function firstStart({ keyFile, name, store, random }: IdentityParts): Promise<Uint8Array> {
+async function firstStart({ keyFile, name, store, random, log }: IdentityParts): Promise<Uint8Array> {
   const seed = createDraft(keyFile, random)
   const key = publicKeyOf(seed)
   try {
@@ -72,6 +72,13 @@ async function firstStart({ keyFile, name, store, random }: IdentityParts): Prom
     }
   }
   renameDraft(keyFile)
+  // Where neither key nor logs are found, as on a disk that is not mounted, nothing but the operator can tell.
+  log({
+    level: 'warn',
+    event: 'relay-created',
+    file: keyFile,
+    reason: 'there was no key and no log: this is a new relay',
+  })
   return seed
 }
 

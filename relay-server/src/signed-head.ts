@@ -15,6 +15,8 @@ import type { SpaceView } from './judge.ts'
 import type { StoredHead } from './log-store.ts'
 import { readOwnNote } from './own-note.ts'
 
+const NO_NOTE = new Uint8Array(0)
+
 /** A checkpoint that this relay signed, and stored before anybody saw it. */
 export interface SignedHead {
   readonly checkpoint: Checkpoint
@@ -24,11 +26,17 @@ export interface SignedHead {
 /**
  * Signs the durable entries of a space and stores the note; only then may it be shown to anyone. So after a crash the
  * relay knows everything that it ever signed, and of several processes that sign at once each learns before it shows
- * anything whether another was ahead of it.
+ * anything whether another was ahead of it. As each note follows one that its signer has found to be about the same
+ * log, all notes of a space are about one log, also where a store gives back less than it took.
  * @param latest the time of the latest note so far: time never goes back
- * @throws SealogError ERR_STORE_LOCKED where another process signed more, or later; and whatever else the store throws
+ * @param after the note that is kept, as far as this process knows; undefined: none
+ * @throws SealogError ERR_STORE_LOCKED where another process signed in the meantime; and whatever else the store throws
  */
-export async function signHead(context: RelayContext, view: SpaceView, latest: number): Promise<SignedHead> {
+export async function signHead(
+  context: RelayContext,
+  view: SpaceView,
+  { latest, after = NO_NOTE }: { readonly latest: number; readonly after: Uint8Array | undefined },
+): Promise<SignedHead> {
   if (view.state === undefined) throw new TypeError('view: expected a space with a genesis')
   const origin = originOf(context.name, view.space)
   const checkpoint: Checkpoint = {
@@ -41,7 +49,7 @@ export async function signHead(context: RelayContext, view: SpaceView, latest: n
   const signature = await context.signingKey.sign(encodeNoteText(checkpoint))
   const keyHash = noteKeyHash(origin, context.signingKey.publicKey)
   const note = encodeNote(checkpoint, [{ name: origin, keyHash, signature }])
-  await context.store.putHead(view.space, { size: checkpoint.size, time: checkpoint.time, note })
+  await context.store.putHead(view.space, { size: checkpoint.size, time: checkpoint.time, note }, after)
   return { checkpoint, note }
 }
 
@@ -62,4 +70,11 @@ export function assertHeadOf({ range, state }: SpaceView, { checkpoint }: Signed
     equalBytes(checkpoint.root, rootOf(range)) &&
     equalBytes(checkpoint.stateRoot, stateRoot(state))
   if (!isSame) throw new SealogError('ERR_STORE_CORRUPT', 'the log is another than the signed one')
+}
+
+/** @param root of the log at the size of the head @throws SealogError ERR_STORE_CORRUPT where that is another */
+export function assertRootOf({ checkpoint }: SignedHead, root: Uint8Array): void {
+  if (!equalBytes(checkpoint.root, root)) {
+    throw new SealogError('ERR_STORE_CORRUPT', `the log is another than the one that was signed for ${checkpoint.size}`)
+  }
 }

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { backupCommand } from '../src/command-backup.ts'
 import { fsckCommand } from '../src/command-fsck.ts'
 import { restoreCommand } from '../src/command-restore.ts'
+import { statsCommand } from '../src/command-stats.ts'
 import type { LogStore, StoredEntry } from '../src/log-store.ts'
 import { type MemoryContent, memoryContent, memoryLogStore } from '../src/log-store-memory.ts'
 import { sqliteLogStore } from '../src/log-store-sqlite.ts'
@@ -141,8 +142,34 @@ describe('heads', () => {
     const refused = await restore(over(into))
     expect(refused).toMatchObject({ code: 1, lines: [expect.stringContaining('--without-heads'), expect.anything()] })
     expect(into.spaces.size).toBe(0)
+    // Nor is it any relay's store now: a relay would serve from it as if there had never been a log.
+    expect(into.identity).toBeUndefined()
     expect((await restore(over(into), { 'without-heads': true })).code).toBe(0)
     expect(into.heads.get(world.space)).toEqual(content.heads.get(world.space))
+  })
+
+  test('are there before the logs: what was cut off is known to be a beginning, and may be repeated (R-OPS-3)', async () => {
+    const { world, open, content } = await stored()
+    await backUp(open)
+    const into = memoryContent()
+    let appends = 0
+    const cutOff = opening(() => {
+      const store = memoryLogStore(into)
+      return {
+        ...store,
+        append: append => (++appends === 2 ? Promise.reject(new Error('killed')) : store.append(append)),
+      }
+    })
+    await expect(restore(cutOff, { 'without-heads': true })).rejects.toThrow('killed')
+    const { size } = (await runCommand(statsCommand, over(into), { json: true })).lines.map(line => JSON.parse(line))[0]
+      .space.signed
+    expect(size).toBe(content.heads.get(world.space)?.size)
+    expect((await runCommand(fsckCommand, over(into))).lines[0]).toMatch(
+      /^behind: .* entries that were signed are lost$/,
+    )
+    expect((await restore(over(into))).code).toBe(0)
+    expect((await runCommand(fsckCommand, over(into))).code).toBe(0)
+    expect(await entriesOf(over(into), world.space)).toEqual(await entriesOf(open, world.space))
   })
 
   test('of another log than the backup refuse it', async () => {
@@ -307,6 +334,24 @@ test('nothing is overwritten, and nothing half is left behind', async () => {
   }))
   await expect(backUp(failing)).rejects.toThrow('x')
   expect(readdirSync(folder)).toEqual([])
+  // Of the same name, while another one is being written.
+  const slow = opening(() => {
+    const store = memoryLogStore(memoryContent())
+    return {
+      ...store,
+      readIdentity: async () => {
+        writeFileSync(backup, 'faster')
+        return { name: 'relay.example', key: new Uint8Array(32) }
+      },
+    }
+  })
+  await expect(backUp(slow)).rejects.toThrow('is there already')
+  expect(readFileSync(backup, 'utf8')).toBe('faster')
+  expect(readdirSync(folder)).toEqual(['backup'])
+  rmSync(backup)
+  writeFileSync(`${backup}.partial`, 'of one that was killed')
+  await expect(backUp(open)).rejects.toThrow('remove it')
+  expect(readFileSync(`${backup}.partial`, 'utf8')).toBe('of one that was killed')
 })
 
 test('after a restoration the relay goes on where it was', async () => {

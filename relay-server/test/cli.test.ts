@@ -127,7 +127,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s stops it in good order, status 0',
   expect(await relay.exited).toBe(0)
   await until(() => replica.isClosed)
   expect(replica.closed?.message).toContain('1001')
-  expect(relay.events().map(({ event }) => event)).toEqual(['listening', 'stopping', 'stopped'])
+  expect(relay.events().map(({ event }) => event)).toEqual(['relay-created', 'listening', 'stopping', 'stopped'])
 })
 
 test('--admission webhook: spaces are created by whom the address lets', async () => {

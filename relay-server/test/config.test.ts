@@ -56,7 +56,19 @@ describe('where a setting is from', () => {
   })
 
   test('an empty variable is one that is not set', () => {
-    expect(read({ env: { SEALOG_RELAY_PORT: '', SEALOG_RELAY_CONFIG: '' } }).settings.port).toBeUndefined()
+    const readFile = (path: string): string => {
+      throw new Error(`no file ${path}`)
+    }
+    const env = { SEALOG_RELAY_PORT: '', SEALOG_RELAY_CONFIG: '' }
+    expect(read({ env, readFile }).settings.port).toBeUndefined()
+  })
+
+  test('a file that cannot be read is named by what named it', () => {
+    const readFile = (path: string): string => {
+      throw new Error(`no file ${path}`)
+    }
+    expect(refusal({ env: { SEALOG_RELAY_CONFIG: 'x' }, readFile })).toBe('SEALOG_RELAY_CONFIG: no file x')
+    expect(refusal({ args: ['--config', 'x'], readFile })).toBe('--config: no file x')
   })
 })
 
@@ -88,6 +100,8 @@ describe('what makes no sense is refused by name and source, and not shown', () 
     ['a file within the file', { file: { config: 'x' } }, 'relay.json: "config": there is no such setting'],
     ['something more', { args: ['more'] }, "Unexpected argument 'more'"],
     ['a store', { args: ['--store', 'mysql://x'] }, '--store: expected sqlite:PATH or postgres://'],
+    ['heads', { args: ['--heads', 'Postgres://u:p@h/d'] }, '--heads: expected a file, or postgres://'],
+    ['heads as a store', { args: ['--heads', 'sqlite:x.db'] }, '--heads: expected a file, or postgres://'],
     ['a limit that stops all', { args: ['--limit-sockets', '0'] }, '--limit-sockets: expected a number 1 or more'],
     ['an admission', { args: ['--admission', 'all'] }, '--admission: expected open or token or webhook'],
     ['an address', { args: ['--metrics', 'host:port'] }, '--metrics: expected HOST:PORT or PORT'],

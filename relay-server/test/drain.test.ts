@@ -68,7 +68,13 @@ test(
     expect(Date.now() - begin).toBeGreaterThanOrEqual(3000)
     await until(() => before.isClosed && late.isClosed)
     for (const replica of [before, late]) expect(replica.closed?.message).toContain('1001')
-    expect(relay.events().map(({ event }) => event)).toEqual(['listening', 'draining', 'stopping', 'stopped'])
+    expect(relay.events().map(({ event }) => event)).toEqual([
+      'relay-created',
+      'listening',
+      'draining',
+      'stopping',
+      'stopped',
+    ])
   },
 )
 

@@ -115,6 +115,22 @@ describe('on the socket', () => {
     for (const each of [sockets[1], fourth]) each?.socket.terminate()
   })
 
+  test('whoever is refused is cut off, also where it keeps its end open', async () => {
+    const relay = await started({ limits: { sockets: 1 } })
+    const { socket: only } = await raw(relay)
+    const refused = connect({ port: relay.port, host: '127.0.0.1', allowHalfOpen: true })
+    const gone = new Promise<string>(resolve => refused.on('error', error => resolve(error.message)))
+    refused.write(UPGRADE)
+    const answer = await new Promise<string>(resolve => refused.once('data', data => resolve(String(data))))
+    expect(answer).toContain('503')
+    await new Promise(resolve => refused.on('end', resolve))
+    // An end that the relay still held would take this in silence.
+    const writing = setInterval(() => refused.write('x'), 5)
+    expect(await gone).toMatch(/EPIPE|ECONNRESET/)
+    clearInterval(writing)
+    only.terminate()
+  })
+
   test('noise instead of a handshake, and handshakes cut short, harm nobody', async () => {
     const relay = await started()
     const host = { port: relay.port, host: '127.0.0.1' }
@@ -129,13 +145,14 @@ describe('on the socket', () => {
   })
 })
 
+const UPGRADE =
+  'GET / HTTP/1.1\r\nhost: relay\r\nupgrade: websocket\r\nconnection: upgrade\r\n' +
+  'sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'
+
 /** A client that completes the handshake and then says nothing, not even `pong`. */
 async function handshakeOnly(relay: RelayServer): Promise<Socket> {
   const socket = connect({ port: relay.port, host: '127.0.0.1' })
-  socket.write(
-    'GET / HTTP/1.1\r\nhost: relay\r\nupgrade: websocket\r\nconnection: upgrade\r\n' +
-      'sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
-  )
+  socket.write(UPGRADE)
   await new Promise(resolve => socket.once('data', resolve))
   socket.on('data', () => {})
   return socket
@@ -146,7 +163,11 @@ describe('the identity of a relay', () => {
     const data = dataFolder()
     const umask = process.umask(0)
     onTestFinished(() => void process.umask(umask))
-    const relay = await started({ data })
+    const events: string[] = []
+    const log = ({ event }: LogRecord): void => void events.push(event)
+    const relay = await started({ data, log })
+    // On a relay that is not new, it means that the data are not where it looks.
+    expect(events).toEqual(['relay-created', 'listening'])
     expect(parseVerifierKey(relay.verifierKey)).toEqual({ name: 'relay.example', publicKey: relay.key })
     for (const file of ['relay.key', 'relay.db']) expect(statSync(join(data, file)).mode & 0o777).toBe(0o600)
     expect(readFileSync(join(data, 'relay.key'), 'utf8')).toMatch(/^[0-9a-f]{64}\n$/)
@@ -156,7 +177,9 @@ describe('the identity of a relay', () => {
       code: 'ERR_RELAY_IDENTITY',
       message: /relay\.example.*cannot become/,
     })
-    expect((await started({ data })).key).toEqual(relay.key)
+    events.length = 0
+    expect((await started({ data, log })).key).toEqual(relay.key)
+    expect(events).toEqual(['listening'])
   })
 
   test('does not survive the loss of its key, nor the key that of its database', async () => {

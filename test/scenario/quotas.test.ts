@@ -187,12 +187,7 @@ describe('a relay that does not let everybody create spaces (R-GATE-3)', () => {
     await (await again.openSpace(space.id)).sync({ timeout })
   })
 
-  it.each([
-    ['', 'admission'],
-    ['x'.repeat(257), 'admission'],
-    ['\ud800', 'admission'],
-    [7, 'admission'],
-  ])('is not shown what is no token: %j', async token => {
+  it.each(['', 'x'.repeat(257), '\ud800', 7])('is not shown what is no token: %j', async token => {
     const { open } = await limited()
     const ann = await open('Ann')
     await expect(ann.createSpace({ admission: token as string, timeout })).rejects.toThrow(TypeError)
