@@ -49,6 +49,21 @@ export const HEAD_CASES: Readonly<Record<string, Check>> = {
     equal((await store.readHead(SPACE))?.note, winners[0]?.note)
   },
 
+  'a head follows the one that its signer knows, or is refused': async (_, opened) => {
+    const store = await opened()
+    const none = new Uint8Array(0)
+    await store.putHead(SPACE, head(2, 30), none)
+    for (const unknown of [none, head(2, 31).note]) {
+      await rejects(store.putHead(SPACE, head(3, 40), unknown), 'ERR_STORE_LOCKED')
+    }
+    equal(await store.readHead(SPACE), kept(head(2, 30)))
+    await store.putHead(SPACE, head(3, 40), head(2, 30).note)
+    await store.acceptRollback(SPACE)
+    await rejects(store.putHead(SPACE, head(2, 50), head(3, 40).note), 'ERR_STORE_LOCKED')
+    await store.putHead(SPACE, head(2, 50), none)
+    equal((await store.readHead(SPACE))?.note, head(2, 50).note)
+  },
+
   'heads of several spaces that are put at once are each kept': async (_, opened) => {
     const store = await opened()
     await store.putHead(OTHER_SPACE, head(5, 50))

@@ -18,7 +18,7 @@ const SIGNATURE_LENGTH = 64
 const ENDING: ReadonlySet<string> = new Set(['revoke', 'remove-device', 'remove-member', 'leave', 'set-role'])
 
 /**
- * What the entries of a push that can be judged at all come to. A push is *relief* where all of them end somebody's
+ * What the entries of a push come to. A push is *relief* where all of them end somebody's
  * rights, or start the epoch without which nobody may write after that: were such entries refused because a space is
  * full or busy, whoever fills it could keep themselves from being removed.
  * @param control state of the space as it is shown
@@ -29,8 +29,9 @@ export function pushCost(push: Push, control: ControlState | undefined): PushCos
   let controls = 0
   let reliefs = 0
   for (const entry of push) {
-    if ('fault' in entry) continue
     entries++
+    // To find out that it is none took as long as to judge one.
+    if ('fault' in entry) continue
     bytes += bytesOf(entry)
     if (entry.header.kind !== 'control') continue
     controls++

@@ -52,12 +52,14 @@ export async function startRelay(options: RelayServerOptions): Promise<RelayServ
   checkOptions(options)
   const environment = options.environment ?? platformEnvironment()
   const store = storeFor(options)
+  // Before anything is opened or made: a policy that cannot work starts nothing.
+  const gate = gateOf(options, environment, store)
   const closing: (() => Promise<void>)[] = []
   try {
     await store.open()
     closing.push(() => store.close())
     const meter = options.metrics && (await import('./metrics.ts')).prometheusMeter()
-    const relay = new Relay(await contextOf(options, environment, store, meter))
+    const relay = new Relay(await contextOf(options, environment, store, gate, meter))
     const readiness = storeReadiness(store, environment)
     const server = createHttpServer({
       relay,
@@ -82,17 +84,23 @@ function storeFor({ store, data = '', acceptRollback = false }: RelayServerOptio
   return store ?? sqliteLogStore(databaseFileOf(data), { acceptRollback })
 }
 
+/** @throws TypeError */
+function gateOf(options: RelayServerOptions, environment: Environment, store: LogStore): Gate {
+  const { name, log = () => {}, admission } = options
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  return new Gate({ name, limits, environment, log, store, creation: admission })
+}
+
 async function contextOf(
   options: RelayServerOptions,
   environment: Environment,
   store: LogStore,
+  gate: Gate,
   meter: PrometheusMeter | undefined,
 ): Promise<RelayContext> {
-  const { name, data = '', log = () => {}, admission, acceptRollback = false, recover = false } = options
+  const { name, data = '', log = () => {}, acceptRollback = false, recover = false } = options
   const keyFile = options.key ?? keyFileOf(data)
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
-  // Before the key is made: a policy that cannot work starts nothing.
-  const gate = new Gate({ name, limits, environment, log, store, creation: admission })
   const seed = await settleIdentity({ keyFile, name, store, random: environment.random, log, recover })
   if (acceptRollback) log({ level: 'warn', event: 'rollback-allowed', reason: 'spaces go on from what is stored' })
   return {

@@ -271,6 +271,8 @@ export class SpaceChannel {
     const attempt = context.gate.attempt(address)
     const lease = await spaces.acquire(this.space)
     try {
+      // The space may have been read anew since the part before: what was kept of that one is of no use any more.
+      if (this.#restoring !== lease.restoration) this.#endRestoring()
       this.#restoring = lease.restoration
       await lease.restoration.take(message, this, hash => staging.find(this.space, hash))
       attempt.succeeded()

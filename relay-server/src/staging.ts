@@ -6,6 +6,8 @@ import type { Limits } from './limits.ts'
 const MAX_BODIES = 1024
 /** A body has at most this many parts: of the greatest length there is, parts of 64 KiB and more. */
 const MAX_PARTS = 1024
+/** What a body, and each of its parts until all came, takes in memory beside its bytes; so much counts for the total. */
+const OVERHEAD = 512
 /** Milliseconds after which somebody who finds the relay's staging full may try again. */
 const RETRY_AFTER = 5000
 
@@ -19,6 +21,8 @@ interface StagedBody {
   readonly parts: Uint8Array[]
   readonly hash: Hash
   received: number
+  /** Counted for the total beside the bytes. */
+  overhead: number
   /** All of it, once it came and has the announced hash. */
   complete: Uint8Array | undefined
 }
@@ -64,6 +68,7 @@ export class Staging {
     body.hash.update(bytes)
     body.received += bytes.length
     this.#count(bytes.length)
+    this.#countOverhead(body, body.overhead + OVERHEAD)
     if (body.received === length) this.#complete(key, body, hash)
   }
 
@@ -90,8 +95,16 @@ export class Staging {
     if (this.#bodies.size >= MAX_BODIES) {
       throw new SealogError('ERR_LIMIT', 'too many bodies at once', { details: { limit: MAX_BODIES } })
     }
-    const body: StagedBody = { length, parts: [], hash: createHash('sha256'), received: 0, complete: undefined }
+    const body: StagedBody = {
+      length,
+      parts: [],
+      hash: createHash('sha256'),
+      received: 0,
+      overhead: 0,
+      complete: undefined,
+    }
     this.#bodies.set(key, body)
+    this.#countOverhead(body, OVERHEAD)
     return body
   }
 
@@ -102,6 +115,7 @@ export class Staging {
     }
     body.complete = concat(...body.parts)
     body.parts.length = 0
+    this.#countOverhead(body, OVERHEAD)
   }
 
   #makeRoom(key: string, bytes: number): void {
@@ -114,7 +128,7 @@ export class Staging {
       this.#drop(key)
       throw new SealogError('ERR_LIMIT', 'too many bodies at once', { details: { limit: stagedBytesPerSocket } })
     }
-    if (this.#total.bytes + bytes > stagedBytes) {
+    if (this.#total.bytes + bytes + OVERHEAD > stagedBytes) {
       this.#drop(key)
       throw new SealogError('ERR_RATE_LIMITED', 'too many uploads at once', { details: { retryAfter: RETRY_AFTER } })
     }
@@ -125,6 +139,12 @@ export class Staging {
     if (body === undefined) return
     this.#bodies.delete(key)
     this.#count(-body.received)
+    this.#countOverhead(body, 0)
+  }
+
+  #countOverhead(body: StagedBody, overhead: number): void {
+    this.#total.bytes += overhead - body.overhead
+    body.overhead = overhead
   }
 
   #count(bytes: number): void {

@@ -142,7 +142,7 @@ export class Subscription implements Follower {
     const takesShared = this.#wants === undefined && sequencer.sharesContent(this.device)
     const isLevel = takesShared && !this.#isCatchingUp && broadcast?.from === this.#position
     const rest = isLevel ? this.#relayOn(broadcast, refs) : refs
-    for (const ref of rest) this.#owed.push({ ref })
+    for (const ref of rest) this.#owe({ ref })
     if (!isLevel || rest.length > 0) this.#catchUp()
   }
 

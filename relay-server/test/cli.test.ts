@@ -57,7 +57,10 @@ describe('arguments', () => {
     ['a command that is none', ['start', '--data', 'x', ...GOOD]],
     ['half of TLS', ['--data', join(tmpdir(), 'sealog-unused'), '--tls-cert', 'x', ...GOOD]],
     ['tokens without a use', ['--data', join(tmpdir(), 'sealog-unused'), '--tokens', 'a'.repeat(16), ...GOOD]],
-    ['a token that can be guessed', ['--store', 'sqlite:x', '--admission', 'token', '--tokens', 'a', ...GOOD]],
+    [
+      'a token that can be guessed',
+      ['--data', join(tmpdir(), 'sealog-unused'), '--admission', 'token', '--tokens', 'a', ...GOOD],
+    ],
     ['heads elsewhere than logs', ['--data', 'x', '--heads', 'postgres://h/d', ...GOOD]],
   ])('%s: usage on stderr, status 2', async (_what, args) => {
     const running = run(...args)

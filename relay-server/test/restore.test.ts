@@ -365,6 +365,19 @@ test('one who begins and does not go on makes way after a while (R-RESTORE-5)', 
   expect((await readAll(lossy)).range.size).toBe(ALL)
 })
 
+test('what was begun before the space was read anew takes no room from those who come next (R-RESTORE-5)', async () => {
+  // A space that nobody holds is forgotten at once.
+  const lossy = await loss({ limits: { idleSpaces: 0, stagedBytes: 20_000 } })
+  const { world, lost, note } = lossy
+  const member = await world.connect()
+  for (let i = 0; i < 16; i++) {
+    expect(await give(lossy, member, { note, entries: lost.slice(0, 3), more: true })).toBeUndefined()
+  }
+  const next = await world.connect()
+  expect(await give(lossy, next, { note, entries: lost })).toBeUndefined()
+  expect((await readAll(lossy)).range.size).toBe(ALL)
+})
+
 test('bodies that nobody has any more are not stored, and whoever asks for one learns that (R-RESTORE-6)', async () => {
   const lossy = await loss()
   const { world, lost, note } = lossy

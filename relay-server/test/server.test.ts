@@ -159,7 +159,7 @@ async function handshakeOnly(relay: RelayServer): Promise<Socket> {
 }
 
 describe('the identity of a relay', () => {
-  test('is settled by the first start; the key is readable by its owner only', async () => {
+  test('is settled by the first start; the key is readable by its owner only (R-OPS-5)', async () => {
     const data = dataFolder()
     const umask = process.umask(0)
     onTestFinished(() => void process.umask(umask))

@@ -19,7 +19,7 @@ const GREETING_SHARE = 0.2
 /** Otherwise it is killed under load, at a moment within this time, in milliseconds: a push takes a few of them. */
 const WINDOW = 150
 /** That nothing is acknowledged for so long is no reason to let a relay live, in milliseconds. */
-const LONGEST_WAIT = 3000
+const LONGEST_WAIT = 5000
 /** One of several relays is killed this long after the one before at the latest, in milliseconds. */
 const FLEET_PAUSE = 1000
 const SPACES = 3
