@@ -13,6 +13,8 @@ const ENTRY_OVERHEAD = 512
 const RETRY_AFTER = 5000
 /** A restoration of which nothing came for so many milliseconds makes way for another. */
 const STALE_AFTER = 60_000
+/** Nor does one keep others out for longer than so many milliseconds, however it goes on. */
+const LONGEST_TURN = 15 * 60_000
 
 /** Who gives back: identity only, as one connection. */
 export type Restorer = object
@@ -25,6 +27,7 @@ interface Staged {
   /** Where the next part begins. */
   next: number
   length: number
+  readonly begun: number
   time: number
 }
 
@@ -84,14 +87,14 @@ export class Restoration {
     if (from !== size) throw relayBehind(size)
     const now = this.#context.environment.now()
     if (this.#staged !== undefined) {
-      const due = this.#staged.time + STALE_AFTER
+      const due = Math.min(this.#staged.time + STALE_AFTER, this.#staged.begun + LONGEST_TURN)
       if (now < due) {
         const details = { retryAfter: RETRY_AFTER }
         throw new SealogError('ERR_RATE_LIMITED', 'somebody else is restoring this space', { details })
       }
       this.#drop(this.#staged)
     }
-    const staged: Staged = { by, bytes, note, tail: [], next: from, length: 0, time: now }
+    const staged: Staged = { by, bytes, note, tail: [], next: from, length: 0, begun: now, time: now }
     this.#staged = staged
     this.#context.log({ level: 'info', event: 'restore-begun', space, from, size: note.checkpoint.size })
     return staged

@@ -365,6 +365,20 @@ test('one who begins and does not go on makes way after a while (R-RESTORE-5)', 
   expect((await readAll(lossy)).range.size).toBe(ALL)
 })
 
+test('one who goes on for ever makes way after a quarter of an hour (R-RESTORE-5)', async () => {
+  const lossy = await loss()
+  const { world, lost, note } = lossy
+  const first = await world.connect()
+  for (let minute = 0; minute < 15; minute++) {
+    expect(await give(lossy, first, { note, entries: [], more: true })).toBeUndefined()
+    expect(await give(lossy, await world.connect(), { note, entries: lost })).toBe('ERR_RATE_LIMITED')
+    world.environment.advance(59_000)
+  }
+  world.environment.advance(20_000)
+  expect(await give(lossy, await world.connect(), { note, entries: lost })).toBeUndefined()
+  expect((await readAll(lossy)).range.size).toBe(ALL)
+})
+
 test('what was begun before the space was read anew takes no room from those who come next (R-RESTORE-5)', async () => {
   // A space that nobody holds is forgotten at once.
   const lossy = await loss({ limits: { idleSpaces: 0, stagedBytes: 20_000 } })
