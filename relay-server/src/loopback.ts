@@ -20,6 +20,16 @@ import { type Direction, LoopbackConnection } from './loopback-connection.ts'
 import { NO_METER } from './meter.ts'
 import { Relay } from './relay.ts'
 
+/** Tests and simulations go as fast as they can, by clocks of their own. */
+const NO_RATES: Partial<Limits> = {
+  entriesPerSpace: 0,
+  entriesPerDevice: 0,
+  bytesPerSpace: 0,
+  bytesPerDevice: 0,
+  controlsPerDevice: 0,
+  readBytesPerDevice: 0,
+}
+
 export interface LoopbackOptions {
   /** Clock, timers and randomness of the relay. */
   readonly environment: Environment
@@ -36,6 +46,7 @@ export interface LoopbackOptions {
   readonly signingKey?: SigningKey
   /** Default: in JavaScript alone, likewise; several times as slow as the platform's. */
   readonly verifier?: SignatureVerifier
+  /** Default: as of a relay that people run, but how fast a device or a space may go. */
   readonly limits?: Partial<Limits>
   readonly log?: Log
   /** Who may create spaces. Default: everybody. */
@@ -88,7 +99,7 @@ export function loopbackRelay(options: LoopbackOptions): LoopbackRelay {
 
   function start(): Incarnation {
     const revocable = revocableStore(store, opened)
-    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const limits = { ...DEFAULT_LIMITS, ...NO_RATES, ...options.limits }
     const log = options.log ?? (() => {})
     const relay = new Relay({
       name,
