@@ -20,7 +20,7 @@ import { settleKeys } from '../helpers/world.ts'
 const SHORT_DELAY = 1000
 /** Longest wait for one step, in milliseconds. */
 const PATIENCE = 20_000
-const TIMEOUT = 300_000
+const TIMEOUT = 600_000
 
 // A replica packs what waits into as few entries as it can; here every change becomes an entry of its own.
 vi.mock('../../src/crdt/payload.ts', async load => {
