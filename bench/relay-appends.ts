@@ -3,7 +3,7 @@ import { DEFAULT_LIMITS, type LogStore } from 'sealog-relay'
 import { Gate, NO_METER, nodeSigningKey, nodeVerifier, Relay } from 'sealog-relay/testing'
 import { type BenchOptions, type Figure, median } from './measure.ts'
 import { AuthoredSpace } from './relay-author.ts'
-import { NO_QUOTAS } from './relay-quotas.ts'
+import { BENCH_LIMITS } from './relay-quotas.ts'
 import { type BenchPlaces, type Stores, storeAt } from './relay-stores.ts'
 import { Writer } from './relay-writers.ts'
 import { bytesOf } from './synthetic-log.ts'
@@ -132,7 +132,7 @@ function recording(store: LogStore, logs: Write[], all: Write[]): LogStore {
 
 async function relayOn(store: LogStore): Promise<Relay> {
   const environment = platformEnvironment()
-  const limits = { ...DEFAULT_LIMITS, ...NO_QUOTAS }
+  const limits = { ...DEFAULT_LIMITS, ...BENCH_LIMITS }
   const log = (): void => {}
   return new Relay({
     name: NAME,

@@ -1,7 +1,7 @@
 // A relay in a process of its own, which says by IPC where it listens, and what it takes of memory when it is asked.
 import { parseArgs } from 'node:util'
 import { startRelay } from 'sealog-relay'
-import { NO_QUOTAS } from './relay-quotas.ts'
+import { BENCH_LIMITS } from './relay-quotas.ts'
 import { type StorePlace, storeAt } from './relay-stores.ts'
 
 /** What a relay in a process of its own tells. */
@@ -23,7 +23,7 @@ const relay = await startRelay({
   store: storeAt(place),
   port: 0,
   name: 'relay.test',
-  limits: NO_QUOTAS,
+  limits: BENCH_LIMITS,
 })
 
 function report(): void {

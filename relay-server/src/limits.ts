@@ -109,3 +109,23 @@ export const DEFAULT_LIMITS: Limits = {
   readBytesPerDevice: 32 * MIB,
   burstTime: 20_000,
 }
+
+/** No device and no space is slowed down: as fast as it can. */
+export const NO_RATES: Partial<Limits> = {
+  entriesPerSpace: 0,
+  entriesPerDevice: 0,
+  bytesPerSpace: 0,
+  bytesPerDevice: 0,
+  controlsPerDevice: 0,
+  readBytesPerDevice: 0,
+}
+
+/** Nor is a client address, which may want everything. */
+export const NO_QUOTAS: Partial<Limits> = {
+  ...NO_RATES,
+  socketsPerAddress: 0,
+  failuresPerAddress: 0,
+  spacesPerAddress: 0,
+  entriesPerAddress: 0,
+  bytesPerAddress: 0,
+}

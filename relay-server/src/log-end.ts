@@ -198,10 +198,9 @@ export class LogEnd {
 
   /**
    * Appends what was lost and given back.
-   * @param compose judges it on top of the view as it is by then; what it throws changes nothing
+   * @param restored judged on top of the view as it is
    */
-  async restore(compose: (view: SpaceView) => Promise<Restored>): Promise<void> {
-    const { append, entries, judged } = await compose(this.#view)
+  async restore({ append, entries, judged }: Restored): Promise<void> {
     if (await this.#lands(append)) this.#advance(judged.view, entries)
     await this.follow()
     this.#assertLevel()

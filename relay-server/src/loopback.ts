@@ -11,7 +11,7 @@ import {
 } from 'sealog/protocol'
 import type { CreationPolicy } from './creation-policy.ts'
 import { Gate } from './gate.ts'
-import { DEFAULT_LIMITS, type Limits } from './limits.ts'
+import { DEFAULT_LIMITS, type Limits, NO_RATES } from './limits.ts'
 import type { Log } from './log-record.ts'
 import type { LogStore } from './log-store.ts'
 import { memoryLogStore } from './log-store-memory.ts'
@@ -19,16 +19,6 @@ import { type RevocableStore, revocableStore } from './log-store-revocable.ts'
 import { type Direction, LoopbackConnection } from './loopback-connection.ts'
 import { NO_METER } from './meter.ts'
 import { Relay } from './relay.ts'
-
-/** Tests and simulations go as fast as they can, by clocks of their own. */
-const NO_RATES: Partial<Limits> = {
-  entriesPerSpace: 0,
-  entriesPerDevice: 0,
-  bytesPerSpace: 0,
-  bytesPerDevice: 0,
-  controlsPerDevice: 0,
-  readBytesPerDevice: 0,
-}
 
 export interface LoopbackOptions {
   /** Clock, timers and randomness of the relay. */
@@ -99,6 +89,7 @@ export function loopbackRelay(options: LoopbackOptions): LoopbackRelay {
 
   function start(): Incarnation {
     const revocable = revocableStore(store, opened)
+    // Tests and simulations have clocks of their own.
     const limits = { ...DEFAULT_LIMITS, ...NO_RATES, ...options.limits }
     const log = options.log ?? (() => {})
     const relay = new Relay({

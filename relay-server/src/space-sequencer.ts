@@ -160,20 +160,10 @@ export class SpaceSequencer {
    */
   restore(compose: (view: SpaceView) => Promise<Restored>): Promise<void> {
     return this.inLine(async () => {
-      let refusal: unknown
-      const composed = async (view: SpaceView): Promise<Restored> => {
-        try {
-          return await compose(view)
-        } catch (error) {
-          refusal = error
-          throw error
-        }
-      }
+      if (this.#failure !== undefined) throw this.#failure
+      const restored = await compose(this.#end.view)
       try {
-        await this.#orFail(
-          () => this.#end.restore(composed),
-          () => refusal === undefined,
-        )
+        await this.#orFail(() => this.#end.restore(restored))
         this.#announce()
       } finally {
         await this.#showGrowth(new Map())
@@ -424,12 +414,12 @@ export class SpaceSequencer {
     }
   }
 
-  async #orFail<T>(run: () => Promise<T>, isFatal: () => boolean = () => true): Promise<T> {
+  async #orFail<T>(run: () => Promise<T>): Promise<T> {
     if (this.#failure !== undefined) throw this.#failure
     try {
       return await run()
     } catch (error) {
-      if (hasCode(error, 'ERR_RELAY_BEHIND') || !isFatal()) throw error
+      if (hasCode(error, 'ERR_RELAY_BEHIND')) throw error
       throw this.#fail(error)
     }
   }

@@ -9,6 +9,7 @@ export { type ForgedLog, forgeLog } from './forged-log.ts'
 export { Gate } from './gate.ts'
 export { claimOf, type Lie, MOMENTS, type Moment, signNote, type Teller, type Telling } from './lie.ts'
 export { LIES } from './lies.ts'
+export { NO_QUOTAS } from './limits.ts'
 export { type LogStoreContractCase, logStoreContract } from './log-store-contract.ts'
 export type { LogStorePlace } from './log-store-contract-checks.ts'
 export {

@@ -16,12 +16,11 @@ import {
   toHex,
 } from 'sealog/protocol'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { nodeWebSocketTransport } from '../../src/relay/websocket-node.ts'
 import { type Authored, author, authorGenesis, makeDevice, spaceOf } from './helpers/authoring.ts'
 import { type BundledCli, bundleCli } from './helpers/bundle-cli.ts'
-import { type Listening, listeningCli, type Running, runCli } from './helpers/cli-process.ts'
+import { connected, type Listening, listeningCli, type Running, runCli } from './helpers/cli-process.ts'
 import { testEnvironment } from './helpers/environment.ts'
-import { TestReplica, until } from './helpers/replica.ts'
+import { until } from './helpers/replica.ts'
 import { dataFolder } from './helpers/served.ts'
 
 let cli: BundledCli
@@ -35,12 +34,6 @@ afterAll(() => cli?.remove())
 const run = (...args: readonly string[]): Running => runCli(cli.path, args)
 const listening = (data: string, ...args: readonly string[]): Promise<Listening> =>
   listeningCli(cli.path, ['--data', data, ...args])
-
-async function connected(relay: Listening): Promise<TestReplica> {
-  const replica = new TestReplica(nodeWebSocketTransport(), relay.url)
-  await until(() => replica.messages.length > 0 || replica.isClosed, 'welcome')
-  return replica
-}
 
 const GOOD = ['--port', '0', '--name', 'relay.example']
 

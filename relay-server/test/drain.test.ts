@@ -2,13 +2,12 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { nodeWebSocketTransport } from '../../src/relay/websocket-node.ts'
 import { author, authorGenesis, makeDevice, spaceOf } from './helpers/authoring.ts'
 import { type BundledCli, bundleCli } from './helpers/bundle-cli.ts'
 import { type Certificate, selfSigned } from './helpers/certificate.ts'
-import { type Listening, listeningCli } from './helpers/cli-process.ts'
+import { connected, type Listening, listeningCli } from './helpers/cli-process.ts'
 import { testEnvironment } from './helpers/environment.ts'
-import { TestReplica, until } from './helpers/replica.ts'
+import { until } from './helpers/replica.ts'
 import { dataFolder, get } from './helpers/served.ts'
 
 /** Each test starts processes, which takes its time on a busy machine. */
@@ -21,12 +20,6 @@ beforeAll(async () => {
 }, 60_000)
 
 afterAll(() => cli?.remove())
-
-async function connected(relay: Listening): Promise<TestReplica> {
-  const replica = new TestReplica(nodeWebSocketTransport(), relay.url)
-  await until(() => replica.messages.length > 0 || replica.isClosed, 'welcome')
-  return replica
-}
 
 /** Whether there is an event in the log, after a while. */
 const logged = (relay: Listening, event: string) =>

@@ -1,13 +1,12 @@
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { nodeWebSocketTransport } from '../../src/relay/websocket-node.ts'
 import { describePostgres } from '../../test/helpers/postgres.ts'
 import { author, authorGenesis, makeDevice, spaceOf } from './helpers/authoring.ts'
 import { type BundledCli, bundleCli } from './helpers/bundle-cli.ts'
-import { type Listening, listeningCli, runCli } from './helpers/cli-process.ts'
+import { connected, listeningCli, runCli } from './helpers/cli-process.ts'
 import { testEnvironment } from './helpers/environment.ts'
-import { TestReplica, until } from './helpers/replica.ts'
+import { until } from './helpers/replica.ts'
 import { dataFolder } from './helpers/served.ts'
 
 let cli: BundledCli
@@ -17,12 +16,6 @@ beforeAll(async () => {
 }, 60_000)
 
 afterAll(() => cli?.remove())
-
-async function connected(relay: Listening): Promise<TestReplica> {
-  const replica = new TestReplica(nodeWebSocketTransport(), relay.url)
-  await until(() => replica.messages.length > 0 || replica.isClosed, 'welcome')
-  return replica
-}
 
 describePostgres('sealog-relay --store postgres://…', cluster => {
   test('several processes are one relay, by one database and one key', { timeout: 60_000 }, async () => {

@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseVerifierKey } from 'sealog/protocol'
 import { onTestFinished } from 'vitest'
+import { nodeWebSocketTransport } from '../../../src/relay/websocket-node.ts'
+import { TestReplica, until } from './replica.ts'
 
 /** How long a start may take on a busy machine, in milliseconds. */
 const PATIENCE = 15_000
@@ -74,4 +76,11 @@ export async function listeningCli(
   if (url === undefined || name === undefined || verifierKey === undefined) throw new Error(running.stderr())
   const { metrics = '' } = listeningEvent(running) ?? {}
   return { ...running, url, name, key: parseVerifierKey(verifierKey).publicKey, metrics: String(metrics) }
+}
+
+/** A connection that speaks the protocol by hand, once the relay has greeted or turned it away. */
+export async function connected(relay: Listening): Promise<TestReplica> {
+  const replica = new TestReplica(nodeWebSocketTransport(), relay.url)
+  await until(() => replica.messages.length > 0 || replica.isClosed, 'welcome')
+  return replica
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { fromHex, type SpaceId, toHex } from 'sealog/protocol'
 import { build } from 'vite'
 import { nodeWebSocketTransport } from '../../../src/relay/websocket-node.ts'
-import type { Limits } from '../../src/limits.ts'
+import { type Limits, NO_QUOTAS } from '../../src/limits.ts'
 import { type Authored, author, authorGenesis, type EntryOptions, makeDevice, spaceOf } from './authoring.ts'
 import { testEnvironment } from './environment.ts'
 import type { ClientsCommand, ClientsReport } from './load-clients-child.ts'
@@ -19,20 +19,7 @@ const PROJECT = fileURLToPath(new URL('../../..', import.meta.url))
 const OTHER_FILES = 200
 
 /** None of the quotas that keep one address, device or space from taking everything: here it is meant to. */
-const NO_QUOTAS: Partial<Limits> = {
-  sockets: 20_000,
-  socketsPerAddress: 0,
-  unauthenticatedSockets: 20_000,
-  failuresPerAddress: 0,
-  spacesPerAddress: 0,
-  entriesPerSpace: 0,
-  entriesPerDevice: 0,
-  entriesPerAddress: 0,
-  bytesPerSpace: 0,
-  bytesPerDevice: 0,
-  bytesPerAddress: 0,
-  readBytesPerDevice: 0,
-}
+const LIMITS: Partial<Limits> = { ...NO_QUOTAS, sockets: 20_000, unauthenticatedSockets: 20_000 }
 
 /** As many connections as were asked for, or as the system gives to one process. */
 export function affordable(sockets: number): number {
@@ -88,7 +75,7 @@ export interface LoadWorld {
 export async function startWorld(programs: LoadPrograms, limits: Partial<Limits> = {}): Promise<LoadWorld> {
   fault = undefined
   const data = mkdtempSync(join(tmpdir(), 'sealog-load-'))
-  const args = [data, JSON.stringify({ ...NO_QUOTAS, ...limits })]
+  const args = [data, JSON.stringify({ ...LIMITS, ...limits })]
   const server = started<unknown, ServerReport>(programs, 'load-server-child', args)
   const clients = started<ClientsCommand, ClientsReport>(programs, 'load-clients-child', [])
   const { url, port, name, key } = await server.next()
