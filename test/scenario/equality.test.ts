@@ -133,7 +133,7 @@ describe('all ways of syncing end equal (R-PARK-6)', () => {
       { numRuns: 3, endOnFailure: true },
     )
     expect(seen.size).toBeGreaterThan(0)
-  }, 120_000)
+  }, 300_000)
 })
 
 /** What happens next in a space with one honest author, and others who are one member's puppets. */
