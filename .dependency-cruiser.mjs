@@ -1,7 +1,7 @@
 // The layers as an import rule: imports go down only, and whatever could read content stays out of the code that
 // relays and auditors run. Each rule is proven able to fail by .ci/prove-layers.mjs.
 
-const base = '^src/(bytes|cbor|codec|errors|ids|environment|environment-platform)\\.ts$'
+const base = '^src/(bytes|cbor|codec|format|errors|ids|environment|environment-platform)\\.ts$'
 const entries = '^src/(index|slim|node|react|verify|protocol|testing)\\.ts$'
 const secrets = '^src/crypto/(aead|commitments|kdf|wrap|epoch|grant|keyring|mailbox|padding|phrase)\\.ts$'
 /** The parts of crypto that work on public bytes only. */
@@ -17,7 +17,7 @@ const rule = (name, comment, from, to) => ({ name, comment, severity: 'error', f
 const layers = [
   rule(
     'base-imports-base',
-    'bytes, cbor, codec, errors, ids and environment stand on nothing.',
+    'bytes, cbor, codec, format, errors, ids and environment stand on nothing.',
     { path: base },
     { path: '^src/', pathNot: base },
   ),

@@ -14,6 +14,17 @@ export function describeCounts({ passed, failed, skipped }) {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
 }
 
+/** Tests of this runner that failed once and then passed, and what the failure said. */
+export function secondAttempts(name) {
+  const path = join(RESULTS, `${name}.json`)
+  if (!existsSync(path)) return []
+  const { testResults } = JSON.parse(readFileSync(path, 'utf8'))
+  return testResults
+    .flatMap(file => file.assertionResults)
+    .filter(test => test.status === 'passed' && test.failureMessages.length > 0)
+    .map(test => ({ name: test.fullName, message: test.failureMessages[0] }))
+}
+
 function readResult(name) {
   const path = join(RESULTS, `${name}.json`)
   if (!existsSync(path)) return { passed: 0, failed: 1, skipped: 0 }

@@ -10,7 +10,7 @@ import {
 } from 'sealog/protocol'
 import { type Figure, inTurns, median, timed } from './measure.ts'
 import type { SyntheticCrew } from './synthetic-crew.ts'
-import { bytesOf } from './synthetic-log.ts'
+import { bytesOf } from './synthetic-keys.ts'
 
 /** Calls that are timed one by one, so that what else the machine does meets few of them. */
 const CALLS = 61

@@ -19,7 +19,7 @@ import { newKeeper } from './key-rings.ts'
 import { type Figure, inTurns, median, microseconds, timed } from './measure.ts'
 import { encapsulateMlKem, openPlainWrap, PLAIN_WRAP_LENGTH, plainDevice, plainWrap } from './plain-wraps.ts'
 import type { SyntheticCrew, SyntheticDevice } from './synthetic-crew.ts'
-import { bytesOf } from './synthetic-log.ts'
+import { bytesOf } from './synthetic-keys.ts'
 
 const MILLISECONDS = 1000
 /** Openings of a single wrap that are timed. */

@@ -15,7 +15,7 @@ export function newKeeper(
   const problems = new Problems(() => {})
   const keeper = new KeyKeeper({
     space,
-    channel: { keys: answer === undefined ? refuse : () => Promise.resolve(answer), body: refuse, bodyStart: refuse },
+    channel: { keys: answer === undefined ? refuse : () => Promise.resolve(answer), bodyStart: refuse },
     problems,
     environment: platformEnvironment(),
     epochs,

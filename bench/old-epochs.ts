@@ -14,7 +14,7 @@ import { newKeeper } from './key-rings.ts'
 import { type Figure, median, timed } from './measure.ts'
 import { openPlainWrap, plainDevice, plainWrap } from './plain-wraps.ts'
 import { crewsOf, type SyntheticDevice } from './synthetic-crew.ts'
-import { bytesOf } from './synthetic-log.ts'
+import { bytesOf } from './synthetic-keys.ts'
 
 const GRANTED = 100
 const ROUNDS = 7

@@ -12,20 +12,16 @@ import {
   entryHash,
   entrySigningInput,
   type Header,
-  memberIdOf,
   type PinnedRelay,
   type PushEntry,
-  possessionInput,
   type SpaceId,
   spaceIdOf,
-  WRAP_LENGTH,
   ZERO_32,
 } from 'sealog/protocol'
-import { anyKemKey, bytesOf, newSigner, type Signer } from './synthetic-log.ts'
+import { genesisBody } from './synthetic-genesis.ts'
+import { bytesOf, newSigner, type Signer } from './synthetic-keys.ts'
 import { documentNumber } from './synthetic-space.ts'
 
-/** When the space began, Unix milliseconds. */
-const TIME = 1_700_000_000_000
 const TAG: Uint8Array = bytesOf('tag')
 
 /**
@@ -46,7 +42,7 @@ export class AuthoredSpace {
 
   constructor(relay: PinnedRelay) {
     this.#relay = relay
-    const body = this.#genesisBody()
+    const body = encodeControlBody(genesisBody(relay, this.#device))
     const header: Header = {
       space: ZERO_32,
       document: CONTROL_DOCUMENT,
@@ -66,6 +62,11 @@ export class AuthoredSpace {
     this.#spaceBytes = entryHash(this.genesis.header)
     this.space = spaceIdOf(this.#spaceBytes)
     this.firstActor = actorOf(this.#spaceBytes, documentNumber(0), this.#device.publicKey, this.#incarnation)
+  }
+
+  /** The key that all its entries are signed with, 32 bytes. */
+  get signer(): Uint8Array {
+    return this.#device.publicKey
   }
 
   /** Creates the space. */
@@ -128,26 +129,6 @@ export class AuthoredSpace {
     new DataView(body.buffer).setUint32(0, ++this.#bodies)
     body.fill(this.#bodies & 0xff, 4)
     return body
-  }
-
-  #genesisBody(): Uint8Array {
-    const signing = this.#device.publicKey
-    const kem = anyKemKey()
-    const member = memberIdOf(bytesOf('member').slice(0, 16))
-    const possession = this.#device.sign(possessionInput(ZERO_32, member, signing, kem))
-    return encodeControlBody({
-      type: 'genesis',
-      time: TIME,
-      relay: { ...this.#relay, url: 'ws://relay.test' },
-      device: { signing, kem, possession },
-      member,
-      epoch: { readCommit: bytesOf('read commit') },
-      wrap: new Uint8Array(WRAP_LENGTH),
-      policy: { contentRules: 1, maxBodyLength: 1024 * 1024, attestations: 1, rotateEntries: 0, rotateDays: 0 },
-      spaceName: new Uint8Array(0),
-      memberName: new Uint8Array(0),
-      deviceName: new Uint8Array(0),
-    })
   }
 }
 

@@ -49,10 +49,22 @@ export async function fillSpace(store: LogStore, space: AuthoredSpace, size: num
   const put = async (entries: readonly StoredEntry[], state: StateRows): Promise<void> => {
     const from = count
     const nodes: TreeNode[] = []
+    const base = encodeRange({ size: count, hashes })
     for (const { hash } of entries) grow(hash, nodes)
     const frontier = encodeRange({ size: count, hashes })
     const { space: id } = space
-    await store.append({ space: id, from, entries, nodes, frontier, state, wraps: [], dropped: [], isRestored: false })
+    await store.append({
+      space: id,
+      from,
+      base,
+      entries,
+      nodes,
+      frontier,
+      state,
+      wraps: [],
+      dropped: [],
+      isRestored: false,
+    })
   }
 
   await put(...genesisOf(space))

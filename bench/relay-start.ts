@@ -32,7 +32,6 @@ export async function benchStart({ say }: BenchOptions, places: BenchPlaces): Pr
     const one = await prepared(stores, places, 1, SHORT)
     const many = await prepared(stores, places, SPACES, SHORT)
     figures.push(await compared(`start with ${SPACES} spaces, against one, ${kind}`, many, one))
-    if (kind !== 'sqlite') continue
     say(`${kind}: one space of ${LONG.toLocaleString('en')} entries, which takes a while to make`)
     const base = await prepared(stores, places, 1, BASE)
     const long = await prepared(stores, places, 1, LONG)

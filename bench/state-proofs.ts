@@ -19,7 +19,7 @@ import {
   type TouchedDocument,
 } from 'sealog/protocol'
 import { type Figure, microseconds } from './measure.ts'
-import { bytesOf } from './synthetic-log.ts'
+import { bytesOf } from './synthetic-keys.ts'
 import { actorNumber, documentNumber, documentOf, documentsOf } from './synthetic-space.ts'
 
 /** Actors of the documents that are proven. */
@@ -45,18 +45,25 @@ export function benchStateProofs(size: number): readonly Figure[] {
   for (const [i, count] of ACTORS.entries()) {
     const { document } = large[i] as DocumentRecord
     const actors = Array.from({ length: count }, (_, device) => device)
-    tracer(`1 of ${count} actors`, new Map([[document, touchedBy(actors.slice(0, 1))]]))
-    tracer(`all ${count} actors`, new Map([[document, touchedBy(actors)]]))
+    tracer(`1 of ${count} actors`, new Map([[document, goingOn(actors.slice(0, 1))]]))
+    tracer(`all ${count} actors`, new Map([[document, goingOn(actors)]]))
+    tracer(`1 new beside ${count} actors`, new Map([[document, beginning(count)]]))
     figures.push(...benchDocument(`${name}, ${count} actors`, size, documents, sparse, document))
   }
   const many = Array.from({ length: Math.min(MANY, size - large.length) }, (_, i) => documentNumber(i))
-  tracer(`${many.length} touched`, new Map(many.map(document => [document, touchedBy([0])])))
+  tracer(`${many.length} touched`, new Map(many.map(document => [document, goingOn([0])])))
   return figures
 }
 
-function touchedBy(devices: readonly number[]): TouchedDocument {
-  const actors: readonly ActorId[] = devices.map(actorNumber)
-  return { actors: new Set(actors), devices: new Set(devices) }
+/** Actors that go on with what they write, as nearly all entries do. */
+function goingOn(numbers: readonly number[]): TouchedDocument {
+  const actors: readonly ActorId[] = numbers.map(actorNumber)
+  return { actors: new Set(actors), devices: new Set() }
+}
+
+/** An actor that has written nothing here yet. */
+function beginning(number: number): TouchedDocument {
+  return { actors: new Set([actorNumber(number)]), devices: new Set([number]) }
 }
 
 function benchTracer(

@@ -20,11 +20,11 @@ import {
   ZERO_32,
 } from 'sealog/protocol'
 import { epochStartOf, kemPublicKeyOf } from 'sealog/testing'
-import { bytesOf } from './synthetic-log.ts'
+import { TIME } from './synthetic-genesis.ts'
+import { bytesOf } from './synthetic-keys.ts'
 
 /** Devices of each member: a computer, a telephone, a tablet, and the recovery key. */
 const DEVICES_OF_MEMBER = 4
-const TIME = 1_700_000_000_000
 const NO_WRAP: Uint8Array = new Uint8Array(WRAP_LENGTH)
 const NAME: Uint8Array = new Uint8Array(72)
 

@@ -1,4 +1,3 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import {
   type ActorId,
   appendLeaf,
@@ -15,53 +14,20 @@ import {
   entryHash,
   entrySigningInput,
   type Header,
-  KEM_PUBLIC_KEY_LENGTH,
   type LogView,
-  memberIdOf,
   noteKeyHash,
   originOf,
   type PinnedRelay,
-  possessionInput,
   rootOf,
   type SpaceId,
   type SpaceState,
   sha256,
   spaceIdOf,
   stateRoot,
-  toUtf8,
-  WRAP_LENGTH,
   ZERO_32,
 } from 'sealog/protocol'
-
-/** 32 bytes that are the same in every run. */
-export function bytesOf(label: string): Uint8Array {
-  return sha256(toUtf8(label))
-}
-
-export interface Signer {
-  readonly publicKey: Uint8Array
-  sign(message: Uint8Array): Uint8Array
-}
-
-/** Ed25519 of the platform: a log of many entries is signed in a moment. */
-export function newSigner(): Signer {
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-  const encoded: { x?: string } = (publicKey as KeyObject).export({ format: 'jwk' })
-  return {
-    publicKey: new Uint8Array(Buffer.from(encoded.x ?? '', 'base64url')),
-    sign: message => new Uint8Array(sign(null, message, privateKey)),
-  }
-}
-
-/** All ML-KEM coefficients zero, and the base point of X25519: a valid key, whose secret nobody needs here. */
-export function anyKemKey(): Uint8Array {
-  const key = new Uint8Array(KEM_PUBLIC_KEY_LENGTH)
-  key[KEM_PUBLIC_KEY_LENGTH - 32] = 9
-  return key
-}
-
-/** When the space began, Unix milliseconds. */
-const TIME = 1_700_000_000_000
+import { genesisBody, TIME } from './synthetic-genesis.ts'
+import { bytesOf, newSigner, type Signer } from './synthetic-keys.ts'
 
 export interface SyntheticEntry {
   readonly header: Uint8Array
@@ -91,7 +57,7 @@ export class SyntheticLog {
   /** @param withDocuments what the space has from the start, beside the genesis */
   constructor(withDocuments: (state: SpaceState) => SpaceState) {
     this.relay = { name: 'relay.test', key: this.#relaySigner.publicKey }
-    const body = this.#genesisBody()
+    const body = encodeControlBody(genesisBody(this.relay, this.#device))
     const header: Header = {
       ...this.#nextHeader(CONTROL_DOCUMENT, { size: 0, root: rootOf(emptyRange) }),
       kind: 'control',
@@ -111,26 +77,6 @@ export class SyntheticLog {
 
   get size(): number {
     return this.#range.size
-  }
-
-  #genesisBody(): Uint8Array {
-    const signing = this.#device.publicKey
-    const kem = anyKemKey()
-    const member = memberIdOf(bytesOf('member').slice(0, 16))
-    const possession = this.#device.sign(possessionInput(ZERO_32, member, signing, kem))
-    return encodeControlBody({
-      type: 'genesis',
-      time: TIME,
-      relay: { ...this.relay, url: 'ws://relay.test' },
-      device: { signing, kem, possession },
-      member,
-      epoch: { readCommit: bytesOf('read commit') },
-      wrap: new Uint8Array(WRAP_LENGTH),
-      policy: { contentRules: 1, maxBodyLength: 1024 * 1024, attestations: 1, rotateEntries: 0, rotateDays: 0 },
-      spaceName: new Uint8Array(0),
-      memberName: new Uint8Array(0),
-      deviceName: new Uint8Array(0),
-    })
   }
 
   #nextHeader(document: DocumentId, seen: { readonly size: number; readonly root: Uint8Array }): Header {

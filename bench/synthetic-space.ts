@@ -13,7 +13,7 @@ import {
   stateKey,
   withActor,
 } from 'sealog/protocol'
-import { bytesOf } from './synthetic-log.ts'
+import { bytesOf } from './synthetic-keys.ts'
 
 export function documentNumber(number: number): DocumentId {
   return documentIdOf(bytesOf(`document ${number}`).slice(0, 16))

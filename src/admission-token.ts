@@ -1,4 +1,4 @@
-import { MAX_ADMISSION_LENGTH } from './relay/messages.ts'
+import { MAX_ADMISSION_LENGTH } from './relay/message-limits.ts'
 
 /** @throws TypeError for what is no token that a relay could be shown */
 export function assertAdmission(token: unknown, argument: string): void {

@@ -2,7 +2,8 @@ import { automergeWasmBase64 } from '@automerge/automerge/automerge.wasm.base64'
 import { ensureBase64Wasm } from './crdt/wasm.ts'
 import { openOnPlatform } from './open-replica.ts'
 import { webSocketTransport } from './relay/websocket.ts'
-import type { Replica, ReplicaOptions } from './replica.ts'
+import type { Replica } from './replica.ts'
+import type { ReplicaOptions } from './replica-options.ts'
 
 export {
   createPasskey,

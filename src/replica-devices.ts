@@ -99,11 +99,26 @@ export class ReplicaDevices {
     const row = await loadRecovery(store)
     if (row === undefined || row.covered.includes(space)) return
     const { done } = await this.#cover(row.seed, [space], undefined)
-    const update = this.#updating.then(async () => {
-      const latest = await loadRecovery(store)
+    await this.#update(latest =>
       // Somebody may have made another phrase meanwhile.
-      if (latest === undefined || !equalBytes(latest.seed, row.seed)) return
-      await keepRecovery(store, { ...latest, covered: [...new Set([...latest.covered, ...done])] })
+      equalBytes(latest.seed, row.seed) ? { ...latest, covered: [...new Set([...latest.covered, ...done])] } : latest,
+    )
+  }
+
+  /**
+   * This replica becomes another member of the space: the phrase's device was the former one's. Its keys cannot be
+   * admitted twice (R-KEY-3), so that this space needs a new phrase, and `recoveryState` says so.
+   */
+  async uncover(space: SpaceId): Promise<void> {
+    await this.#update(row => ({ ...row, covered: row.covered.filter(id => id !== space) }))
+  }
+
+  /** One change of the record at a time. */
+  async #update(change: (row: RecoveryRow) => RecoveryRow): Promise<void> {
+    const { store } = this.#host
+    const update = this.#updating.then(async () => {
+      const row = await loadRecovery(store)
+      if (row !== undefined) await keepRecovery(store, change(row))
     })
     this.#updating = update.catch(() => {})
     await update
@@ -141,14 +156,11 @@ export class ReplicaDevices {
    * An old phrase opens nothing any more: its devices go, and so does its list.
    * @returns where it still opens something
    */
-  async #retire({ seed, covered }: RecoveryRow, signal: AbortSignal): Promise<RecoveryOutcome['failed']> {
+  async #retire({ seed }: RecoveryRow, signal: AbortSignal): Promise<RecoveryOutcome['failed']> {
     const mailbox = await this.#mailbox(seed)
-    const here = await this.#host.spaces()
-    const ids = covered.filter(id => here.includes(id))
-    const { failed } = await eachSpace(ids, signal, async id => {
+    // Also where it is not on record: a space that it covered for the member that this replica was before (`uncover`).
+    const { failed } = await eachSpace(await this.#host.spaces(), signal, async id => {
       const space = await this.#host.openSpace(id)
-      // From where one was removed oneself, nothing can be removed.
-      if (space.status.membership === 'removed') return
       const { signing } = deviceKeysOf(mailbox.deviceOf(id), idBytes(id), space.me.id)
       const device = space.deviceOfKey(signing)
       if (device !== undefined) await space.removeDevice(device, { signal, timeout: ONE_SPACE })

@@ -1,7 +1,8 @@
 import { ensureWasm, isWasmReady, type WasmSource } from './crdt/wasm.ts'
 import { openOnPlatform } from './open-replica.ts'
 import { webSocketTransport } from './relay/websocket.ts'
-import type { Replica, ReplicaOptions } from './replica.ts'
+import type { Replica } from './replica.ts'
+import type { ReplicaOptions } from './replica-options.ts'
 
 export {
   createPasskey,

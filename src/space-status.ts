@@ -1,7 +1,7 @@
 import type { Confirmation } from './crdt/freshness.ts'
 import type { Vouchers } from './crdt/trust.ts'
 import type { SealogError } from './errors.ts'
-import type { MemberId } from './ids.ts'
+import type { DocumentId, MemberId } from './ids.ts'
 import type { ConnectionState } from './relay/client.ts'
 import type { History, InviteKind, Role } from './verify/control.ts'
 import type { WaitOptions } from './waiting.ts'
@@ -60,18 +60,33 @@ export interface JoinRequest {
 }
 
 /**
- * `verified`: every entry of the log was verified here, one by one. `vouched`: a part of it was skipped, up to `size`
- * entries, on the word of the inviter, or of members who have verified it; an audit in the background is under way.
+ * `verified`: every entry of the log was verified here, one by one, and every document is held against them. `vouched`: a
+ * part of it was skipped, up to `size` entries, on the word of the inviter, or of members who have verified it; or
+ * `documents` came as a snapshot, and were held only against the last of the entries that it covers, of each of their
+ * authors, so that a writer can have told another story of itself in those before. The audit of both is under way in
+ * the background. Where nothing but such documents is left, `by` names who made their snapshots.
  */
 export type Trust =
   | { readonly level: 'verified' }
-  | { readonly level: 'vouched'; readonly size: number; readonly by: Vouchers; readonly audited: number }
+  | {
+      readonly level: 'vouched'
+      readonly size: number
+      readonly by: Vouchers
+      readonly audited: number
+      readonly documents: readonly DocumentId[]
+    }
 
 export interface SpaceStatus {
   readonly connection: ConnectionState | 'paused'
   /** `joining`: the log does not prove yet that this device is a member; `pending`: it waits to be approved. */
   readonly membership: 'member' | 'joining' | 'pending' | 'removed'
-  /** Own changes: only in memory; in the local store; and how many of their entries are on the way through the relay. */
+  /**
+   * What others have yet to do before this device can go on: an admin to let it in (`approval`), or a member who reads
+   * everything to be online, and so to start the epoch whose keys this device may have (`keys`). Until then it can
+   * neither join nor send. Undefined where it waits for nobody, or cannot tell, as it is offline.
+   */
+  readonly waitingFor: 'approval' | 'keys' | undefined
+  /** Own changes: only in memory; in the local store; and how many entries with such are on the way through the relay. */
   readonly local: { readonly unsaved: number; readonly pending: number; readonly sequenced: number }
   /** The verified log: number of entries, and the time (Unix, ms) that the relay signed with it. */
   readonly confirmed: {

@@ -4,6 +4,7 @@
 export type { SignatureCheck, SignatureVerifier } from './crypto/sign.ts'
 export { defaultVerifier } from './crypto/sign-backend.ts'
 export { type ErrorCode, type ErrorDetails, SealogError } from './errors.ts'
+export { advance } from './verify/advance.ts'
 export { assertChecks } from './verify/check.ts'
 export {
   type Checkpoint,
@@ -21,7 +22,6 @@ export { judgeEvidence } from './verify/judge.ts'
 export {
   type Advanced,
   type Anchor,
-  advance,
   type Batch,
   type BatchEntry,
   emptyView,

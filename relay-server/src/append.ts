@@ -22,6 +22,7 @@ export function appendOf(base: SpaceView, judged: Judged): Append {
   return {
     space: base.space,
     from: base.range.size,
+    base: encodeRange(base.range),
     entries: storedEntries(judged.accepted),
     nodes: newNodes(base.range, judged.accepted),
     frontier: encodeRange(judged.view.range),

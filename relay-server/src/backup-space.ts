@@ -3,6 +3,7 @@ import { WRAPS_PER_RECORD } from './backup-format.ts'
 import type { BackupWriter } from './backup-writer.ts'
 import { delivers } from './fsck-entry.ts'
 import type { LogStore, StoredEntry } from './log-store.ts'
+import { readHeadOrDamage } from './log-store-head-checksum.ts'
 
 const GROUP_ENTRIES = 512
 const GROUP_BYTES = 4 * 1024 * 1024
@@ -15,7 +16,8 @@ const GROUP_BYTES = 4 * 1024 * 1024
  */
 export async function backUpSpace(store: LogStore, space: SpaceId, writer: BackupWriter): Promise<number> {
   // Before the size, so that the entries that it is about are in the backup.
-  const head = await store.readHead(space)
+  // A damaged one is for fsck to tell, and no reason to go without a backup.
+  const { head } = await readHeadOrDamage(store, space)
   const { size } = await store.readSize(space)
   if (size === 0) return 0
   const note = head === undefined || head.note.length === 0 ? undefined : head.note

@@ -31,15 +31,17 @@ export class BucketTable {
     return this.#buckets.get(key)?.wait(rate, this.#now()) ?? 0
   }
 
-  take(key: string | undefined, amount: number): void {
+  /** @returns what was taken, which may be less: see `TokenBucket.take` */
+  take(key: string | undefined, amount: number): number {
     const rate = this.#rate
-    if (rate === undefined || key === undefined || amount === 0) return
+    if (rate === undefined || key === undefined || amount === 0) return 0
     const now = this.#now()
     const bucket = this.#buckets.get(key) ?? new TokenBucket(rate, now)
-    bucket.take(amount, rate, now)
+    const taken = bucket.take(amount, rate, now)
     this.#buckets.delete(key)
     this.#makeRoom(rate, now)
     this.#buckets.set(key, bucket)
+    return taken
   }
 
   giveBack(key: string | undefined, amount: number): void {

@@ -3,6 +3,7 @@ import { type Command, type CommandArguments, type CommandContext, withStore } f
 import { type CheckedStore, checkStore } from './fsck.ts'
 import { type Finding, findingLine } from './fsck-finding.ts'
 import type { LogStore } from './log-store.ts'
+import { readHeadOrDamage } from './log-store-head-checksum.ts'
 
 /** Checks everything that the store holds, while a relay serves from it or not. */
 export const fsckCommand: Command = {
@@ -39,7 +40,8 @@ async function runFsck(context: CommandContext, given: CommandArguments): Promis
 
 async function assertKnown(store: LogStore, space: SpaceId): Promise<void> {
   const { size } = await store.readSize(space)
-  if (size > 0 || (await store.readHead(space)) !== undefined) return
+  const { head, damage } = await readHeadOrDamage(store, space)
+  if (size > 0 || head !== undefined || damage !== undefined) return
   throw new SealogError('ERR_UNKNOWN_SPACE', 'the store has no such space')
 }
 

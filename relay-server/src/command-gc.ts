@@ -3,6 +3,7 @@ import { type Command, type CommandArguments, type CommandContext, requiredText,
 import { spacesOf } from './fsck.ts'
 import { KEPT_COSIGNED, type LogStore } from './log-store.ts'
 import { isTombstone } from './log-store-fence.ts'
+import { readHeadOrDamage } from './log-store-head-checksum.ts'
 
 const GROUP_ENTRIES = 1024
 
@@ -34,8 +35,10 @@ async function removeSpace(
   dryRun: boolean,
 ): Promise<number> {
   const { size, bytes } = await store.readSize(space)
-  const head = await store.readHead(space)
-  if (size === 0 && head === undefined) throw new SealogError('ERR_UNKNOWN_SPACE', 'the store has no such space')
+  // A head that is damaged stands for a space as well, and this is a way to be rid of it.
+  const { head, damage } = await readHeadOrDamage(store, space)
+  if (size === 0 && head === undefined && damage === undefined)
+    throw new SealogError('ERR_UNKNOWN_SPACE', 'the store has no such space')
   if (!dryRun) {
     await store.removeSpace(space)
     // Other processes that serve it find out.
@@ -50,7 +53,7 @@ async function collect({ stdout }: CommandContext, store: LogStore, dryRun: bool
   let bytes = 0
   let notes = 0
   for await (const space of spacesOf(store)) {
-    if (isTombstone(await store.readHead(space))) continue
+    if (isTombstone((await readHeadOrDamage(store, space)).head)) continue
     const old = await supersededBodies(store, space)
     const surplus = Math.max(0, (await store.readCosigned(space)).length - KEPT_COSIGNED)
     if (old.length === 0 && surplus === 0) continue

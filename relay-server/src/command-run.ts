@@ -26,7 +26,7 @@ export async function runCommand(command: Command, { settings, own }: Config, ou
       if (place.kind === 'sqlite' && !existsSync(place.file) && (readOnly || command.makesStore !== true)) {
         throw new SealogError('ERR_STORE', `there is no database ${place.file}`, { retryable: false })
       }
-      const store = await storeOf(settings, { readOnly, acceptRollback: settings.acceptRollback })
+      const store = await storeOf(settings, { readOnly, exclusive: !readOnly, acceptRollback: settings.acceptRollback })
       await store.open()
       return store
     },

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { platformEnvironment, SealogError } from 'sealog/protocol'
 import type { Config } from './config.ts'
 import type { Settings } from './config-settings.ts'
-import { words } from './config-values.ts'
 import type { CreationPolicy } from './creation-policy.ts'
 import type { Log } from './log-record.ts'
 import { throttledLog } from './log-throttle.ts'
@@ -77,7 +76,7 @@ function admissionOf(settings: Settings): CreationPolicy {
     case 'open':
       return { kind: 'open' }
     case 'token': {
-      const all = [...tokens, ...(tokensFile === undefined ? [] : words.parse(secretFrom(tokensFile)))]
+      const all = [...tokens, ...(tokensFile === undefined ? [] : linesOf(secretFrom(tokensFile)))]
       if (all.length === 0) throw new TypeError('--tokens is missing: with --admission token, at least one')
       return { kind: 'tokens', tokens: all }
     }
@@ -88,6 +87,14 @@ function admissionOf(settings: Settings): CreationPolicy {
       return { kind: 'webhook', url: webhookUrl, secret }
     }
   }
+}
+
+/** A token may hold spaces and commas: taken apart there, it would be several that are easier to guess. */
+function linesOf(text: string): readonly string[] {
+  return text
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line !== '')
 }
 
 /** @throws SealogError ERR_STORE */

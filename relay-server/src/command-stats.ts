@@ -3,6 +3,7 @@ import { type Command, type CommandArguments, type CommandContext, withStore } f
 import { mailboxesOf, spacesOf } from './fsck.ts'
 import type { LogStore } from './log-store.ts'
 import { isTombstone } from './log-store-fence.ts'
+import { readHeadOrDamage } from './log-store-head-checksum.ts'
 
 /** Says how much the store holds, of each space and in total; a relay may serve from it meanwhile. */
 export const statsCommand: Command = {
@@ -14,8 +15,8 @@ export const statsCommand: Command = {
 
 interface SpaceStats {
   readonly space: SpaceId
-  /** `behind`: entries that were signed are lost; `removed`: by the operator. */
-  readonly standing: 'whole' | 'behind' | 'removed'
+  /** `behind`: entries that were signed are lost; `removed`: by the operator; `damaged`: the row of the signed head. */
+  readonly standing: 'whole' | 'behind' | 'removed' | 'damaged'
   readonly entries: number
   /** Of headers, signatures, bodies and wraps. */
   readonly bytes: number
@@ -51,7 +52,7 @@ async function runStats(context: CommandContext, given: CommandArguments): Promi
 }
 
 async function statsOf(store: LogStore, space: SpaceId): Promise<SpaceStats> {
-  const head = await store.readHead(space)
+  const { head, damage } = await readHeadOrDamage(store, space)
   const stored = await store.readSpace(space)
   const size = stored?.size ?? 0
   const isBehind = Math.max(head?.size ?? 0, stored?.floor ?? 0) > size
@@ -60,7 +61,7 @@ async function statsOf(store: LogStore, space: SpaceId): Promise<SpaceStats> {
   const members = [...(control?.members.values() ?? [])].filter(({ removed }) => removed === undefined)
   return {
     space,
-    standing: isTombstone(head) ? 'removed' : isBehind ? 'behind' : 'whole',
+    standing: damage !== undefined ? 'damaged' : isTombstone(head) ? 'removed' : isBehind ? 'behind' : 'whole',
     entries: size,
     bytes: stored?.bytes ?? 0,
     // Control entries stand under an id of their own, which is no document.

@@ -5,7 +5,8 @@ import type { LogStore } from './log-store.ts'
 export interface CommandContext {
   /**
    * A store that is open; the command closes it.
-   * @param readOnly for reading only, which a relay that serves from the same store is not disturbed by
+   * @param readOnly for reading only, which a relay that serves from the same store is not disturbed by; otherwise no
+   * relay may use it meanwhile, and it rejects with ERR_STORE_LOCKED where one does
    */
   openStore(readOnly: boolean): Promise<LogStore>
   /** Public key of the relay's key file, 32 bytes; undefined where there is no such file. */

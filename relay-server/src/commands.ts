@@ -23,6 +23,10 @@ const COMMANDS: Readonly<Record<string, KnownCommand>> = {
     help: 'how large the spaces are, and what they hold',
     load: async () => (await import('./command-stats.ts')).statsCommand,
   },
+  'take-back': {
+    help: 'take off a log what was never signed and stands in the way',
+    load: async () => (await import('./command-take-back.ts')).takeBackCommand,
+  },
   gc: {
     help: 'give back what nobody can ask for any more; remove a space',
     load: async () => (await import('./command-gc.ts')).gcCommand,

@@ -107,11 +107,18 @@ export const LIMITS: { readonly [K in keyof Limits]: readonly [least: number, he
   unauthenticatedBytes: [4096, 'bytes that a connection may send before that'],
   unauthenticatedTotal: [0, 'bytes that all of them may send beyond it, to create or restore spaces'],
   unauthenticatedRequests: [1, 'requests of a connection before that'],
+  handshakeTime: [100, 'milliseconds until a connection must have sent a whole request'],
   authenticationTime: [100, 'milliseconds until a connection must have opened a space'],
   failuresPerAddress: [0, 'requests a second of one client address that come to nothing'],
   pingInterval: [100, 'milliseconds between two pings of a connection'],
   spacesPerSocket: [1, 'spaces that one connection has open'],
+  openBytesPerSocket: [
+    0,
+    'bytes in memory of the spaces that one connection has open besides the largest, shared ones in part',
+  ],
+  openBytesPerAddress: [0, 'the same, of one client address'],
   idleSpaces: [0, 'spaces kept in memory while nobody uses them'],
+  idleBytes: [0, 'bytes in memory of these'],
   requestsPerSocket: [1, 'requests of one connection under way'],
   requestBytesPerSocket: [65_536, 'bytes of requests of one connection under way'],
   requestBytes: [1_048_576, 'the same, of all connections'],
@@ -135,6 +142,8 @@ export const LIMITS: { readonly [K in keyof Limits]: readonly [least: number, he
   bytesPerAddress: [0, 'bytes of entries a second of one client address'],
   controlsPerDevice: [0, 'control entries of one device in an hour'],
   readBytesPerDevice: [0, 'bytes a second that one device reads beside what is new'],
+  loadBytesPerDevice: [0, 'bytes a second of spaces that are brought into memory for one device'],
+  loadBytesPerAddress: [0, 'bytes a second of spaces that are brought into memory for one client address'],
   burstTime: [1000, 'milliseconds of idleness that may be made up for at once'],
 }
 

@@ -17,6 +17,8 @@ export type Checked =
   /** Size, bytes and floor of a space. */
   | 'account'
   | 'head'
+  /** The row of a head does not have its checksum: it changed after it was written. A forged one is `head`. */
+  | 'damaged-head'
   /** Entries that were signed are lost: members can give them back. */
   | 'behind'
   /** The latest time of all notes is later than that of the head: that note is not kept, or the row is damaged. */

@@ -19,6 +19,7 @@ import type { RelayName } from './fsck-fold.ts'
 import type { SpaceView } from './judge.ts'
 import type { KeptHead, LogStore } from './log-store.ts'
 import { isTombstone } from './log-store-fence.ts'
+import { readHeadOrDamage } from './log-store-head-checksum.ts'
 
 /** A note that this relay signed; whether its log is the stored one is known when the log was folded so far. */
 export interface SignedNote {
@@ -47,7 +48,8 @@ interface NotesCheck extends NoteOrigin {
 /** The head and the cosigned notes: by this relay, about this space, and as their rows say. */
 export async function readNotes(check: NotesCheck): Promise<SpaceNotes> {
   const { store, space, report } = check
-  const head = await store.readHead(space)
+  const { head, damage } = await readHeadOrDamage(store, space)
+  if (damage !== undefined) report({ checked: 'damaged-head', space, reason: damage.message })
   const notes: SignedNote[] = []
   const take = async (kind: SignedNote['kind'], bytes: Uint8Array): Promise<void> => {
     try {

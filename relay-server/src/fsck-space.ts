@@ -1,4 +1,4 @@
-import { encodeRange, equalBytes, rootAt, type SignatureVerifier, type SpaceId } from 'sealog/protocol'
+import { decodeRange, encodeRange, equalBytes, rootAt, type SignatureVerifier, type SpaceId } from 'sealog/protocol'
 import { type Report, reasonOf } from './fsck-finding.ts'
 import { LogFold, type RelayName } from './fsck-fold.ts'
 import { isWhollyCosigned, noteFault, readNotes, type SignedNote, type SpaceNotes } from './fsck-notes.ts'
@@ -6,6 +6,8 @@ import { checkState } from './fsck-state.ts'
 import { StoreWalk } from './fsck-walk.ts'
 import type { KeptHead, LogStore, StoredSpace } from './log-store.ts'
 import { isTombstone } from './log-store-fence.ts'
+import { readHeadOrDamage } from './log-store-head-checksum.ts'
+import { readRange } from './tree-proofs.ts'
 import { withNodes } from './tree-reader.ts'
 
 const GROUP_ENTRIES = 512
@@ -126,6 +128,7 @@ async function checkEnd(
   const { space, report } = check
   if (walk.size !== stored.size) report({ checked: 'account', space, reason: `it has not got ${stored.size} entries` })
   await checkFloor(check, stored)
+  await checkBase(check, stored)
   if (!walk.isJudged) {
     report({ checked: 'state', space, reason: 'not checked: there is an entry before that cannot have been accepted' })
     return
@@ -146,11 +149,29 @@ async function checkEnd(
 /** Only a log that has lost entries has a floor: as many as were signed, which are more than it has. */
 async function checkFloor({ store, space, report }: SpaceCheck, { size, floor }: StoredSpace): Promise<void> {
   if (floor === 0) return
-  const head = await store.readHead(space)
+  const { head, damage } = await readHeadOrDamage(store, space)
   const now = await store.readSize(space)
   const hasChanged = now.size !== size || now.floor !== floor
-  if (hasChanged || (floor > size && floor === head?.size)) return
+  // What a damaged head would say of it is not known.
+  if (hasChanged || damage !== undefined || (floor > size && floor === head?.size)) return
   report({ checked: 'account', space, reason: `a floor of ${floor} entries, where ${size} are stored` })
+}
+
+/** The last append was made on some beginning of this very log. */
+async function checkBase({ store, space, report }: SpaceCheck, { size, base }: StoredSpace): Promise<void> {
+  if (base === undefined) return
+  const before = sizeOfRange(base)
+  const isOfLog = before !== undefined && before < size
+  if (isOfLog && equalBytes(encodeRange(await readRange(store, space, before)), base)) return
+  report({ checked: 'account', space, reason: 'the last append was made on another log' })
+}
+
+function sizeOfRange(encoded: Uint8Array): number | undefined {
+  try {
+    return decodeRange(encoded).size
+  } catch {
+    return undefined
+  }
 }
 
 function checkHeadSize({ space, report }: SpaceCheck, head: KeptHead | undefined, size: number): void {

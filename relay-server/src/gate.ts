@@ -3,6 +3,7 @@ import { BucketTable } from './bucket-table.ts'
 import { addressKey } from './client-address.ts'
 import { type CreationCheck, type CreationPolicy, creationCheck } from './creation-policy.ts'
 import type { CreationRequest } from './creation-webhook.ts'
+import { HeldSpaces } from './held-spaces.ts'
 import type { Limits } from './limits.ts'
 import type { Log } from './log-record.ts'
 import type { LogStore } from './log-store.ts'
@@ -11,6 +12,7 @@ import type { PushCost } from './push-cost.ts'
 import { RequestLoad } from './request-load.ts'
 import { SocketGate, type SocketPass } from './socket-gate.ts'
 import { SpaceCount } from './space-count.ts'
+import { SpaceLoads } from './space-loads.ts'
 import { hourlyRate, rateOf } from './token-bucket.ts'
 import { assertNoWait, type PushPass, WriteQuota, type Writer } from './write-quota.ts'
 
@@ -43,6 +45,12 @@ export interface Creation {
   failed(): void
 }
 
+/** A read that was paid for before it began. */
+export interface Charge {
+  /** It cost so many bytes: what was taken beyond that is given back, what is missing is taken. */
+  settle(bytes: number): void
+}
+
 /**
  * Who comes in, and how fast they may go: all quotas of one relay in this process, and who may create spaces. Refusals
  * are ERR_RATE_LIMITED with `retryAfter` for what passes with time, and ERR_QUOTA for what does not.
@@ -50,6 +58,8 @@ export interface Creation {
 export class Gate {
   /** Requests under way on all sockets. */
   readonly load: RequestLoad
+  /** Spaces that are brought into memory. */
+  readonly loads: SpaceLoads
   readonly #limits: Limits
   readonly #sockets: SocketGate
   readonly #writes: WriteQuota
@@ -57,6 +67,8 @@ export class Gate {
   readonly #failures: BucketTable
   readonly #creations: BucketTable
   readonly #mailboxes: BucketTable
+  readonly #heldBySocket: HeldSpaces
+  readonly #heldByAddress: HeldSpaces
   readonly #check: CreationCheck
   readonly #count: SpaceCount
 
@@ -66,12 +78,15 @@ export class Gate {
     const { burstTime } = limits
     this.#limits = limits
     this.load = new RequestLoad(limits.requestBytes)
+    this.loads = new SpaceLoads(limits, now)
     this.#sockets = new SocketGate(limits)
     this.#writes = new WriteQuota(limits, now)
     this.#reads = new BucketTable(rateOf(limits.readBytesPerDevice, burstTime), now)
     this.#failures = new BucketTable(rateOf(limits.failuresPerAddress, burstTime), now)
     this.#creations = new BucketTable(hourlyRate(limits.spacesPerAddress), now)
     this.#mailboxes = new BucketTable(hourlyRate(limits.mailboxWrites), now)
+    this.#heldBySocket = new HeldSpaces(limits.openBytesPerSocket, 'connection')
+    this.#heldByAddress = new HeldSpaces(limits.openBytesPerAddress, 'address')
     this.#check = creationCheck(creation, { relay: name, environment, log })
     this.#count = new SpaceCount(store, now)
   }
@@ -95,6 +110,25 @@ export class Gate {
     assertNoWait(this.#failures.wait(key), 'that comes to nothing')
     this.#failures.take(key, 1)
     return { succeeded: () => this.#failures.giveBack(key, 1) }
+  }
+
+  /**
+   * A space is kept open for a client, and so in memory.
+   * @param socket identity only @param weight of the space, in bytes, whenever it is asked for
+   * @returns to be called when it is not kept open any more; once is enough @throws SealogError ERR_LIMIT
+   */
+  hold(socket: object, address: string | undefined, space: SpaceId, weight: () => number): () => void {
+    const leaveSocket = this.#heldBySocket.hold(socket, space, weight)
+    try {
+      const leaveAddress = this.#heldByAddress.hold(addressKey(address), space, weight)
+      return () => {
+        leaveSocket()
+        leaveAddress()
+      }
+    } catch (error) {
+      leaveSocket()
+      throw error
+    }
   }
 
   /**
@@ -146,6 +180,24 @@ export class Gate {
     const key = readerOf(space, device)
     assertNoWait(this.#reads.wait(key), 'read')
     this.#reads.take(key, cost)
+  }
+
+  /**
+   * The same where the answer takes a while to make: all that it may cost is taken before the work begins, or a device
+   * that asks often enough at once would have had it all before it paid for any.
+   * @param cost in bytes; what does not come to an end costs it all @throws SealogError ERR_RATE_LIMITED
+   */
+  charge(space: SpaceId, device: number, cost: number): Charge {
+    const key = readerOf(space, device)
+    assertNoWait(this.#reads.wait(key), 'read')
+    const taken = this.#reads.take(key, Math.max(READ_COST, cost))
+    return {
+      settle: bytes => {
+        const due = Math.max(READ_COST, bytes)
+        if (due < taken) this.#reads.giveBack(key, taken - due)
+        else this.#reads.take(key, due - taken)
+      },
+    }
   }
 
   /** What a device was sent, or what had to be read for that; beyond its rate the next `read` is refused. */

@@ -1,10 +1,10 @@
 import {
   appendLeaf,
   entrySigningInput,
+  equalBytes,
   rootOf,
   type SignatureCheck,
   type SignatureVerifier,
-  toHex,
 } from 'sealog/protocol'
 import {
   type AcceptedEntry,
@@ -34,13 +34,15 @@ export async function judgeVerified(
   verifier: SignatureVerifier,
 ): Promise<Judged> {
   /** By entry and key: what stands before an entry decides whose key it must be signed with. */
-  const verdicts = new Map<PushedEntry, Map<string, boolean>>()
+  const verdicts = new Map<PushedEntry, Verdict[]>()
   const verdictOf = (entry: PushedEntry, signer: Uint8Array): boolean | undefined =>
-    verdicts.get(entry)?.get(toHex(signer))
+    verdicts.get(entry)?.find(verdict => equalBytes(verdict.signer, signer))?.holds
 
   function remember(entry: PushedEntry, signer: Uint8Array, holds: boolean): void {
-    const known = verdicts.get(entry) ?? new Map<string, boolean>()
-    verdicts.set(entry, known.set(toHex(signer), holds))
+    const known = verdicts.get(entry)
+    if (known === undefined) verdicts.set(entry, [{ signer, holds }])
+    // One that is known is the same again: it is about the same bytes under the same key.
+    else if (verdictOf(entry, signer) === undefined) known.push({ signer, holds })
   }
 
   const guesses = guessesOf(base, pushes)
@@ -84,6 +86,12 @@ export async function judgeVerified(
   return { view, accepted, refused }
 }
 
+/** Whether an entry's signatures hold, its own under this key. */
+interface Verdict {
+  readonly signer: Uint8Array
+  readonly holds: boolean
+}
+
 /** A signature that will have to be verified if the entry is what it looks like. */
 interface Guess {
   readonly entry: PushedEntry
@@ -115,6 +123,9 @@ function rememberRoots(
   accepted: readonly AcceptedEntry[],
 ): void {
   let { range } = before
+  const end = range.size + accepted.length
+  // The rule: authors have seen what is stored, and the sizes of this group are nobody's.
+  if (![...sizes].some(size => size > range.size && size <= end)) return
   for (const { entry } of accepted) {
     range = appendLeaf(range, entry.hash)
     if (sizes.has(range.size)) roots.set(range.size, rootOf(range))

@@ -5,7 +5,7 @@
 export interface Limits {
   // -- Sockets
   readonly sockets: number
-  /** Sockets of one client address; 0: no such limit. */
+  /** Sockets of one client address, and 64 connections more that are none, or not yet; 0: no such limit. */
   readonly socketsPerAddress: number
   /** Sockets on which nobody has authenticated yet; the oldest of them makes way for a new one. */
   readonly unauthenticatedSockets: number
@@ -15,6 +15,8 @@ export interface Limits {
   readonly unauthenticatedTotal: number
   /** Requests on a socket before somebody authenticates on it. */
   readonly unauthenticatedRequests: number
+  /** A connection must have brought its TLS handshake, and each of its requests, within this time. */
+  readonly handshakeTime: number
   /** A socket must open a space, or create one, within this time. */
   readonly authenticationTime: number
   /** Requests per second from one client address that come to nothing: opens of no space, or by nobody; 0: no limit. */
@@ -23,8 +25,15 @@ export interface Limits {
   readonly pingInterval: number
   // -- Memory
   readonly spacesPerSocket: number
-  /** Spaces kept in memory while nobody uses them. */
+  /**
+   * What the spaces take in memory that one socket, or one client address, keeps open: shared ones in part, and besides the
+   * largest one. 0: no limit.
+   */
+  readonly openBytesPerSocket: number
+  readonly openBytesPerAddress: number
+  /** Spaces kept in memory while nobody uses them, and what they take there; the one used last stays in any case. */
   readonly idleSpaces: number
+  readonly idleBytes: number
   /** Requests of one socket that are under way; beyond it, nothing more is read. */
   readonly requestsPerSocket: number
   readonly requestBytesPerSocket: number
@@ -65,6 +74,9 @@ export interface Limits {
   readonly controlsPerDevice: number
   /** Bytes per second that one device may read beside what is new. */
   readonly readBytesPerDevice: number
+  /** Bytes per second of spaces that are brought into memory for one device, for one client address. */
+  readonly loadBytesPerDevice: number
+  readonly loadBytesPerAddress: number
   /** Whoever was idle for this long may go as far at once as it could have gone in that time. */
   readonly burstTime: number
 }
@@ -79,11 +91,15 @@ export const DEFAULT_LIMITS: Limits = {
   unauthenticatedBytes: 64 * KIB,
   unauthenticatedTotal: 64 * MIB,
   unauthenticatedRequests: 512,
+  handshakeTime: 10_000,
   authenticationTime: 30_000,
   failuresPerAddress: 20,
   pingInterval: 30_000,
   spacesPerSocket: 256,
+  openBytesPerSocket: 128 * MIB,
+  openBytesPerAddress: 256 * MIB,
   idleSpaces: 256,
+  idleBytes: 256 * MIB,
   requestsPerSocket: 64,
   requestBytesPerSocket: 4 * MIB,
   requestBytes: 256 * MIB,
@@ -107,6 +123,8 @@ export const DEFAULT_LIMITS: Limits = {
   bytesPerAddress: 32 * MIB,
   controlsPerDevice: 600,
   readBytesPerDevice: 32 * MIB,
+  loadBytesPerDevice: MIB,
+  loadBytesPerAddress: 4 * MIB,
   burstTime: 20_000,
 }
 
@@ -118,6 +136,7 @@ export const NO_RATES: Partial<Limits> = {
   bytesPerDevice: 0,
   controlsPerDevice: 0,
   readBytesPerDevice: 0,
+  loadBytesPerDevice: 0,
 }
 
 /** Nor is a client address, which may want everything. */
@@ -128,4 +147,6 @@ export const NO_QUOTAS: Partial<Limits> = {
   spacesPerAddress: 0,
   entriesPerAddress: 0,
   bytesPerAddress: 0,
+  loadBytesPerAddress: 0,
+  openBytesPerAddress: 0,
 }

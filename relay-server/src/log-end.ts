@@ -1,42 +1,25 @@
-import {
-  type Checkpoint,
-  encodeNote,
-  equalBytes,
-  hasCode,
-  type Note,
-  rootAt,
-  rootOf,
-  SealogError,
-} from 'sealog/protocol'
+import { type Checkpoint, encodeNote, equalBytes, hasCode, type Note, SealogError } from 'sealog/protocol'
 import { appendOf, bytesOf } from './append.ts'
 import type { RelayContext } from './context.ts'
-import { type Judged, type Push, type SpaceView, seenSizesOf } from './judge.ts'
+import type { Judged, Push, SpaceView } from './judge.ts'
 import { judgeVerified } from './judge-verified.ts'
+import { KnownRoots } from './known-roots.ts'
+import { type Growth, GrowthBuffer } from './log-growth.ts'
 import type { Append, KeptHead, StoredEntry } from './log-store.ts'
+import { LostEnd } from './lost-end.ts'
 import { ownLineOf } from './own-note.ts'
-import { relayBehind } from './reject.ts'
 import type { Restored } from './restored-tail.ts'
+import { fenceSigned, recallSigned } from './signed-fence.ts'
 import { assertHeadOf, assertRootOf, readHead, type SignedHead, signHead } from './signed-head.ts'
 import type { RecoveredSpace } from './space-recovery.ts'
 import { followStored } from './stored-judge.ts'
 import { readRoot } from './tree-proofs.ts'
-import { withNodes } from './tree-reader.ts'
-
-/** Roots kept at hand: most authors have seen one of the latest sizes. */
-const KNOWN_ROOTS = 256
 
 /**
  * A view that is older, in milliseconds, is compared with the store before anything is appended to it: by then another
  * database, which lacks what came last, may have taken the place of the one that it was read from.
  */
 const LEVEL_AGE = 1000
-
-/** Entries that came since they were last taken. */
-export interface Growth {
-  /** The last of them; more than fit one group are left to be read one by one. */
-  readonly entries: readonly StoredEntry[]
-  readonly isWhole: boolean
-}
 
 /**
  * The end of one log, where it grows: by what this process appends, and by what other processes of the same relay do.
@@ -45,14 +28,16 @@ export interface Growth {
  * what the others appended, through the same reducer, and judges anew. It signs what is durable, and a note that comes
  * late is never shown: then it goes on from the one that was faster. So there is one log, whoever is asked, and of
  * every size one root. Calls come one after the other. What they throw means, except ERR_RELAY_BEHIND, that only a
- * fresh start from the store can tell how things stand.
+ * fresh start from the store can tell how things stand; also except a store that was too busy to do anything, as long
+ * as all that it has is signed.
  */
 export class LogEnd {
   readonly #context: RelayContext
-  readonly #roots = new Map<number, Uint8Array>()
+  readonly #roots: KnownRoots
+  readonly #growth: GrowthBuffer
   #view: SpaceView
   #head: SignedHead | undefined
-  #behind: Checkpoint | undefined
+  readonly #lost: LostEnd
   /** Time of the latest note that is known. */
   #latest: number
   /** When this process last knew what was signed last, by its own clock. */
@@ -60,14 +45,14 @@ export class LogEnd {
   /** Notes up to this time that are about more than is stored were given up. */
   #abandoned: number
   #bytes: number
-  #grown: StoredEntry[] = []
-  #isWhole = true
 
   constructor(context: RelayContext, { view, head, behind, latest, abandoned, bytes }: RecoveredSpace) {
     this.#context = context
+    this.#roots = new KnownRoots(context.store)
+    this.#growth = new GrowthBuffer(context.limits.groupEntries)
     this.#view = view
     this.#head = head
-    this.#behind = behind
+    this.#lost = new LostEnd(context, view.space, behind)
     this.#latest = latest
     this.#abandoned = abandoned
     this.#bytes = bytes
@@ -85,7 +70,7 @@ export class LogEnd {
 
   /** What was signed beyond what is stored (DESIGN §5.5): nothing is appended or signed until all of it is back. */
   get behind(): Checkpoint | undefined {
-    return this.#behind
+    return this.#lost.checkpoint
   }
 
   /** Stored bytes, roughly: what other processes do is in it once their entries are. */
@@ -98,11 +83,14 @@ export class LogEnd {
     return time <= this.#abandoned
   }
 
+  /** It is in memory no more. */
+  leave(): void {
+    this.#lost.leave()
+  }
+
+  /** What the log grew by since this was last asked. */
   takeGrowth(): Growth {
-    const growth = { entries: this.#grown, isWhole: this.#isWhole }
-    this.#grown = []
-    this.#isWhole = true
-    return growth
+    return this.#growth.take()
   }
 
   /** Appends what of the pushes holds on top of the log as it is when they land, and signs that. */
@@ -115,7 +103,7 @@ export class LogEnd {
       isCurrent = true
     }
     for (;;) {
-      this.#assertLevel()
+      this.#lost.assertNone(this.#view.range.size)
       const judged = await this.#judge(pushes)
       const isRefused = judged.refused.some(refused => refused !== undefined)
       if (isRefused && !isCurrent) {
@@ -129,6 +117,8 @@ export class LogEnd {
         this.#advance(judged.view, append.entries)
         this.#bytes += bytesOf(append)
         await this.#sign()
+        // Another process may have learnt meanwhile of a longer log that was signed: then nobody has signed these.
+        this.#lost.assertNone(this.#view.range.size)
         return judged
       }
       meter.contended()
@@ -146,18 +136,23 @@ export class LogEnd {
       // The head first: entries are stored before they are signed, so that more of them is the rule, and fewer a loss.
       const kept = await store.readHead(space)
       const { size, bytes, floor } = await store.readSize(space)
-      if (size < this.#view.range.size) throw new SealogError('ERR_STORE', `the log was set back to ${size} entries`)
+      if (size < this.#view.range.size) {
+        await recallSigned(store, space, this.#head, { kept, size })
+        throw new SealogError('ERR_STORE', `the log was set back to ${size} entries`)
+      }
       const found = await this.#findHead(kept, size)
       await this.#takeOver(size)
       this.#bytes = bytes
       this.#latest = Math.max(this.#latest, kept?.latest ?? 0)
       this.#abandoned = kept?.abandoned ?? 0
       if (kept !== undefined && kept.size > size) {
-        await this.#markBehind((await readHead(this.#context, space, kept)).checkpoint)
+        this.#lost.mark((await readHead(this.#context, space, kept)).checkpoint, this.#view.range.size)
+        // Whoever raised the head may have been too busy, or dead, before it came to this.
+        if (floor < kept.size) await store.putFloor(space, kept.size)
         return size > before
       }
       if (floor > size) throw new SealogError('ERR_STORE_CORRUPT', `of ${floor} signed entries nothing is known`)
-      this.#markLevel()
+      this.#lost.clear()
       if (await this.#settleHead(kept, found)) return size > before
     }
   }
@@ -169,7 +164,7 @@ export class LogEnd {
   async freshen(): Promise<void> {
     const { environment, limits, log, store } = this.#context
     if (store.isShared) await this.follow()
-    if (this.#head === undefined || this.#behind !== undefined) return
+    if (this.#head === undefined || this.behind !== undefined) return
     if (environment.now() - this.#head.checkpoint.time <= limits.noteAge) return
     try {
       await this.#sign()
@@ -183,17 +178,14 @@ export class LogEnd {
   async fallBehind(note: Note): Promise<void> {
     const { store } = this.#context
     const { checkpoint } = note
-    const { space } = this.#view
-    const isKnown = (): boolean => checkpoint.size <= Math.max(this.#view.range.size, this.#behind?.size ?? 0)
+    const isKnown = (): boolean => checkpoint.size <= Math.max(this.#view.range.size, this.behind?.size ?? 0)
     if (!isKnown() && store.isShared) await this.follow()
     if (isKnown() || this.hasAbandoned(checkpoint)) return
     // Cosignatures that came with it were verified by nobody here.
     const own = encodeNote(checkpoint, [ownLineOf(this.#context, note)])
-    // The head first: whoever finds the floor finds what it stands for.
-    await store.raiseHead(space, { size: checkpoint.size, time: checkpoint.time, note: own })
-    await store.putFloor(space, checkpoint.size)
+    await fenceSigned(store, this.#view.space, { size: checkpoint.size, time: checkpoint.time, note: own })
     this.#latest = Math.max(this.#latest, checkpoint.time)
-    await this.#markBehind(checkpoint)
+    this.#lost.mark(checkpoint, this.#view.range.size)
   }
 
   /**
@@ -203,7 +195,7 @@ export class LogEnd {
   async restore({ append, entries, judged }: Restored): Promise<void> {
     if (await this.#lands(append)) this.#advance(judged.view, entries)
     await this.follow()
-    this.#assertLevel()
+    this.#lost.assertNone(this.#view.range.size)
   }
 
   async #judge(pushes: readonly Push[]): Promise<Judged> {
@@ -212,7 +204,7 @@ export class LogEnd {
       relay: { name, key: signingKey.publicKey },
       // By the time that its notes carry, which never goes back: clients hold an expiry against those.
       now: Math.max(environment.now(), this.#latest),
-      seenRoots: await this.#seenRoots(pushes),
+      seenRoots: await this.#roots.seenBy(pushes, this.#view),
     }
     return judgeVerified(this.#view, pushes, circumstances, verifier)
   }
@@ -229,10 +221,7 @@ export class LogEnd {
 
   #advance(view: SpaceView, entries: readonly StoredEntry[]): void {
     this.#view = view
-    this.#grown.push(...entries)
-    if (this.#grown.length <= this.#context.limits.groupEntries) return
-    this.#grown = []
-    this.#isWhole = false
+    this.#growth.add(entries)
   }
 
   async #takeOver(size: number): Promise<void> {
@@ -294,50 +283,12 @@ export class LogEnd {
     this.#head = head
     this.#levelTime = this.#context.environment.now()
     this.#latest = Math.max(this.#latest, head.checkpoint.time)
-    this.#rememberRoot(head.checkpoint.size, head.checkpoint.root)
-  }
-
-  async #markBehind(checkpoint: Checkpoint): Promise<void> {
-    if (this.#behind === undefined) this.#context.meter.spaceBehind(true)
-    this.#behind = checkpoint
-    const { space, range } = this.#view
-    this.#context.log({ level: 'error', event: 'relay-behind', space, signed: checkpoint.size, stored: range.size })
-  }
-
-  #markLevel(): void {
-    if (this.#behind === undefined) return
-    this.#behind = undefined
-    this.#context.meter.spaceBehind(false)
-  }
-
-  #assertLevel(): void {
-    if (this.#behind !== undefined) throw relayBehind(this.#view.range.size)
+    this.#roots.remember(head.checkpoint.size, head.checkpoint.root)
   }
 
   /** An append that did not land on a log that is as it was: nobody was faster, so something else is wrong. */
   #assertMoved(): void {
-    this.#assertLevel()
+    this.#lost.assertNone(this.#view.range.size)
     throw new SealogError('ERR_STORE', 'the store refuses entries that follow its own')
-  }
-
-  async #seenRoots(pushes: readonly Push[]): Promise<ReadonlyMap<number, Uint8Array>> {
-    const sizes = [...seenSizesOf(pushes)].filter(size => size <= this.#view.range.size)
-    const unknown = sizes.filter(size => !this.#roots.has(size))
-    const roots = await withNodes(this.#context.store, this.#view.space, nodeAt =>
-      unknown.map(size => (size === this.#view.range.size ? rootOf(this.#view.range) : rootAt(size, nodeAt))),
-    )
-    const known = new Map(sizes.map(size => [size, this.#roots.get(size) as Uint8Array]))
-    for (const [i, size] of unknown.entries()) known.set(size, roots[i] as Uint8Array)
-    for (const [size, root] of known) this.#rememberRoot(size, root)
-    return known
-  }
-
-  #rememberRoot(size: number, root: Uint8Array): void {
-    this.#roots.delete(size)
-    this.#roots.set(size, root)
-    for (const oldest of this.#roots.keys()) {
-      if (this.#roots.size <= KNOWN_ROOTS) break
-      this.#roots.delete(oldest)
-    }
   }
 }

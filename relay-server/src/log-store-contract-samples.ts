@@ -17,16 +17,16 @@ interface Sample {
 
 export function sampleAppend({ from, count, bodyLength = 40, seed = 0 }: Sample): Append {
   const size = from + count
-  const frontier = { size, hashes: Array.from(binary(size), (_, i) => bytes(32, seed + 100 + i)) }
   return {
     space: SPACE,
     from,
+    base: sampleFrontier(from),
     entries: Array.from({ length: count }, (_, i) => sampleEntry(seed + from + i, bodyLength, from + i)),
     nodes: Array.from({ length: Math.floor(size / 2) - Math.floor(from / 2) }, (_, i) => {
       const index = Math.floor(from / 2) + i
       return [1, index, bytes(32, seed + 200 + index)] as const
     }),
-    frontier: encodeRange(frontier),
+    frontier: sampleFrontier(size),
     state: {
       control: [{ name: 'core', value: bytes(100, seed + from + 3) }],
       documents: [{ document: documentId(1), value: bytes(20, seed + 4) }],
@@ -36,6 +36,11 @@ export function sampleAppend({ from, count, bodyLength = 40, seed = 0 }: Sample)
     dropped: [],
     isRestored: false,
   }
+}
+
+/** Of one size always the same: samples follow each other in whatever groups, and whatever their entries are. */
+export function sampleFrontier(size: number, seed: number = size): Uint8Array {
+  return encodeRange({ size, hashes: Array.from(binary(size), (_, i) => bytes(32, seed + 100 + i)) })
 }
 
 /** What the entry at `index` delivers, to as many devices, whose numbers are not their places. */
@@ -89,9 +94,9 @@ export function withBody(append: Append, body: Uint8Array): Append {
 }
 
 /** What is stored after a first append, or after one that follows others of so many bytes and replaces all their rows. */
-export function spaceAfter({ from, entries, frontier, state, wraps }: Append, bytesBefore = 0): StoredSpace {
+export function spaceAfter({ from, base, entries, frontier, state, wraps }: Append, bytesBefore = 0): StoredSpace {
   const bytes = bytesBefore + lengthOf(entries) + wraps.reduce((sum, { wrap }) => sum + wrap.length, 0)
-  return { size: from + entries.length, frontier, state, bytes, floor: 0 }
+  return { size: from + entries.length, frontier, state, bytes, floor: 0, base }
 }
 
 /** As it is kept where no later one was signed. */

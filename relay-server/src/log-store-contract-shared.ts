@@ -2,7 +2,15 @@ import { hasCode, type SpaceId } from 'sealog/protocol'
 import { type Append, KEPT_COSIGNED, type LogStore } from './log-store.ts'
 import { contractCases, type LogStoreContractCase } from './log-store-contract.ts'
 import { type Check, equal, type LogStorePlace, rejects } from './log-store-contract-checks.ts'
-import { bytes, EVERYTHING, OTHER_SPACE, SPACE, sampleAppend, spaceAfter } from './log-store-contract-samples.ts'
+import {
+  bytes,
+  EVERYTHING,
+  OTHER_SPACE,
+  SPACE,
+  sampleAppend,
+  sampleFrontier,
+  spaceAfter,
+} from './log-store-contract-samples.ts'
 import { SHARED_HEAD_CASES } from './log-store-contract-shared-heads.ts'
 import { landed, RIVALS, several } from './log-store-contract-shared-stores.ts'
 
@@ -66,6 +74,18 @@ const CASES: Readonly<Record<string, Check>> = {
       for (const [level, index, hash] of winner.nodes) equal(await reader.readNodes(SPACE, [[level, index]]), [hash])
       from = end
     }
+  },
+
+  'of appends by several on different logs of one size, only that on the stored one lands': async (_, opened) => {
+    const stores = await several(opened)
+    await stores[0]?.append(sampleAppend({ from: 0, count: 3 }))
+    const rivals = stores.map((_store, i) => ({
+      ...sampleAppend({ from: 3, count: i + 1, seed: 10 * i }),
+      base: sampleFrontier(3, i === 1 ? 3 : 50 + i),
+    }))
+    const results = await Promise.allSettled(stores.map((store, i) => store.append(rivals[i] as Append)))
+    equal(landed(results).length, 1)
+    equal(await stores[0]?.readEntries(SPACE, { ...EVERYTHING, from: 3 }), rivals[1]?.entries)
   },
 
   'each of several gets all of its entries in, one behind the other': async (_, opened) => {

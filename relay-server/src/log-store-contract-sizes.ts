@@ -7,6 +7,7 @@ import {
   OTHER_SPACE,
   SPACE,
   sampleAppend,
+  sampleFrontier,
   sampleWraps,
   spaceAfter,
 } from './log-store-contract-samples.ts'
@@ -55,6 +56,31 @@ export const SIZE_CASES: Readonly<Record<string, Check>> = {
     equal(await store.readSpaces(undefined, 1), [SPACE])
     equal(await store.readSpaces(SPACE, 10), [OTHER_SPACE])
     equal(await store.readSpaces(OTHER_SPACE, 10), [])
+  },
+
+  'on top of another log of the same size nothing is appended, and nothing of it is left': async (_, opened) => {
+    const store = await opened()
+    const first = sampleAppend({ from: 0, count: 3 })
+    await store.append(first)
+    // As after a standby that lagged behind took over, and took other entries in their place.
+    const stranger = { ...sampleAppend({ from: 3, count: 2, seed: 7 }), base: sampleFrontier(3, 99), dropped: [0] }
+    for (const refused of [stranger, { ...stranger, isRestored: true }]) {
+      await rejects(store.append(refused), 'ERR_STORE_LOCKED')
+    }
+    equal(await store.readSpace(SPACE), spaceAfter(first))
+    equal(await store.readEntries(SPACE, EVERYTHING), first.entries)
+    await store.append({ ...stranger, base: first.frontier })
+  },
+
+  'what the last append was made on is known': async (_, opened) => {
+    const store = await opened()
+    for (const [from, count] of [
+      [0, 2],
+      [2, 3],
+    ] as const) {
+      await store.append(sampleAppend({ from, count }))
+      equal((await store.readSpace(SPACE))?.base, sampleFrontier(from))
+    }
   },
 
   'below the floor nothing is appended, and a floor only rises': async (_, opened) => {

@@ -22,6 +22,7 @@ import {
   withBody,
 } from './log-store-contract-samples.ts'
 import { SIZE_CASES } from './log-store-contract-sizes.ts'
+import { UNDO_CASES } from './log-store-contract-undo.ts'
 import { UPKEEP_CASES } from './log-store-contract-upkeep.ts'
 import { WRAP_CASES } from './log-store-contract-wraps.ts'
 
@@ -43,6 +44,7 @@ export function logStoreContract(makePlace: () => LogStorePlace): readonly LogSt
     ...WRAP_CASES,
     ...MAILBOX_CASES,
     ...UPKEEP_CASES,
+    ...UNDO_CASES,
   })
 }
 

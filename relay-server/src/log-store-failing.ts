@@ -19,6 +19,7 @@ export type CountedOperation = Exclude<keyof LogStore, 'isShared' | 'open' | 'on
 
 const WRITES: readonly CountedOperation[] = [
   'append',
+  'undoAppend',
   'putFloor',
   'putHead',
   'raiseHead',
@@ -62,6 +63,7 @@ export function failingLogStore(inner: LogStore, options: FailingLogStoreOptions
     readSize: space => count('readSize', () => inner.readSize(space)),
     readSpaces: (after, limit) => count('readSpaces', () => inner.readSpaces(after, limit)),
     append: append => count('append', () => inner.append(append)),
+    undoAppend: undo => count('undoAppend', () => inner.undoAppend(undo)),
     putFloor: (space, size) => count('putFloor', () => inner.putFloor(space, size)),
     readHead: space => count('readHead', () => inner.readHead(space)),
     putHead: (...args) => count('putHead', () => inner.putHead(...args)),

@@ -1,23 +1,48 @@
 import { decodeRange, equalBytes, SealogError } from 'sealog/protocol'
-import type { Append, KeptHead, SpaceSize, StoredHead } from './log-store.ts'
+import type { Append, AppendUndo, KeptHead, SpaceSize, StoredHead, StoredSpace } from './log-store.ts'
 
 /** An append that could never land. @throws TypeError */
-export function assertAppendForm({ from, entries, frontier }: Append): void {
+export function assertAppendForm({ from, base, entries, frontier }: Append): void {
   if (entries.length === 0) throw new TypeError('append.entries: expected at least one')
   if (decodeRange(frontier).size !== from + entries.length) {
     throw new TypeError('append.frontier: expected a range over all entries')
   }
+  if (decodeRange(base).size !== from) throw new TypeError('append.base: expected a range over the entries before')
 }
 
-/** Refuses what comes from a process that does not know the latest state of the space. */
-export function assertAppendable(append: Append, { size, floor }: Pick<SpaceSize, 'size' | 'floor'>): void {
+/** What an append is held against. */
+export interface LogEnding extends Pick<SpaceSize, 'size' | 'floor'> {
+  /** As `StoredSpace` has it; of no meaning where the size is 0. */
+  readonly frontier: Uint8Array
+}
+
+export const NO_LOG: LogEnding = { size: 0, floor: 0, frontier: new Uint8Array(0) }
+
+/**
+ * Refuses what comes from a process that does not know the latest state of the space: another number of entries, or
+ * others in the same number, as after a standby that lagged behind took over.
+ */
+export function assertAppendable(append: Append, { size, floor, frontier }: LogEnding): void {
   assertAppendForm(append)
   const end = append.from + append.entries.length
   fenceIf(append.from !== size, `the log has ${size} entries, not ${append.from}`)
+  fenceIf(size > 0 && !equalBytes(append.base, frontier), `the log has ${size} other entries`)
   fenceIf(
     size < floor && !(append.isRestored && end >= floor),
     `the log has ${size} entries of ${floor} that were signed`,
   )
+}
+
+/**
+ * Of what is stored only the last append can be taken back.
+ * @param stored undefined for a space without entries
+ */
+export function assertUndoable(
+  { frontier, base }: AppendUndo,
+  stored: Pick<StoredSpace, 'frontier' | 'base'> | undefined,
+): void {
+  const isLast = stored?.base !== undefined && equalBytes(frontier, stored.frontier) && equalBytes(base, stored.base)
+  fenceIf(!isLast, 'the last append was another')
 }
 
 /**

@@ -15,6 +15,7 @@ export interface MemorySpace {
   frontier: Uint8Array
   bytes: number
   floor: number
+  base: Uint8Array | undefined
 }
 
 export function selectEntries(entries: readonly StoredEntry[], range: EntryRange): readonly StoredEntry[] {

@@ -1,6 +1,5 @@
 import { fromHex, SealogError, type SpaceId, toHex } from 'sealog/protocol'
 import {
-  type Append,
   type GrowthListener,
   KEPT_COSIGNED,
   type KeptHead,
@@ -19,6 +18,7 @@ import {
   tombstone,
 } from './log-store-fence.ts'
 import { type MemorySpace, selectChosen, selectEntries } from './log-store-memory-reading.ts'
+import { applyAppend, applyUndo, dropBodies, emptySpace } from './log-store-memory-writing.ts'
 
 /** What stores in memory have in common: several over one content are as several processes over one database. */
 export interface MemoryContent {
@@ -85,9 +85,12 @@ export function memoryLogStore(content?: MemoryContent): LogStore {
     async append(append) {
       assertOpen()
       const space = spaces.get(append.space) ?? emptySpace()
-      assertAppendable(append, { size: space.entries.length, floor: space.floor })
+      assertAppendable(append, { size: space.entries.length, floor: space.floor, frontier: space.frontier })
       spaces.set(append.space, space)
-      apply(space, append)
+      applyAppend(space, append)
+    },
+    async undoAppend(undo) {
+      applyUndo(known(undo.space) ?? emptySpace(), undo)
     },
     async putFloor(id, size) {
       const space = known(id) ?? emptySpace()
@@ -207,21 +210,6 @@ export function memoryLogStore(content?: MemoryContent): LogStore {
   }
 }
 
-function emptySpace(): MemorySpace {
-  return {
-    entries: [],
-    nodes: new Map(),
-    documents: new Map(),
-    actors: new Map(),
-    cosigned: new Map(),
-    control: new Map(),
-    wraps: new Map(),
-    frontier: new Uint8Array(0),
-    bytes: 0,
-    floor: 0,
-  }
-}
-
 function storedSpace(space: MemorySpace): StoredSpace {
   return {
     size: space.entries.length,
@@ -233,31 +221,7 @@ function storedSpace(space: MemorySpace): StoredSpace {
     },
     bytes: space.bytes,
     floor: space.floor,
-  }
-}
-
-function apply(space: MemorySpace, append: Append): void {
-  const { entries, nodes, frontier, state, wraps, dropped } = append
-  space.entries.push(...entries)
-  if (append.isRestored) space.floor = 0
-  for (const { header, signature, body } of entries)
-    space.bytes += header.length + signature.length + (body?.length ?? 0)
-  for (const { wrap } of wraps) space.bytes += wrap.length
-  for (const [level, index, hash] of nodes) space.nodes.set(`${level}/${index}`, hash)
-  for (const { document, value } of state.documents) space.documents.set(document, value)
-  for (const row of state.actors) space.actors.set(`${row.document}/${row.actor}`, row)
-  space.frontier = frontier
-  for (const { name, value } of state.control) space.control.set(name, value)
-  for (const row of wraps) space.wraps.set(row.index, [...(space.wraps.get(row.index) ?? []), row])
-  dropBodies(space, dropped)
-}
-
-function dropBodies(space: MemorySpace, bodies: readonly number[]): void {
-  for (const index of bodies) {
-    const entry = space.entries[index]
-    if (entry === undefined) continue
-    space.bytes -= entry.body?.length ?? 0
-    space.entries[index] = { ...entry, body: undefined }
+    base: space.base,
   }
 }
 

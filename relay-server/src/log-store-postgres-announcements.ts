@@ -4,6 +4,7 @@ import { type Environment, parseSpaceId, type SpaceId } from 'sealog/protocol'
 import type { GrowthListener } from './log-store.ts'
 import type { PostgresDatabase, Statement } from './log-store-postgres-database.ts'
 import { postgresError } from './log-store-postgres-errors.ts'
+import { type StoreLock, takeStoreLock } from './log-store-postgres-lock.ts'
 import { prepareSession, type SessionOptions } from './log-store-postgres-session.ts'
 
 /** The first attempt to connect again comes after so long, each further one after twice the time, in milliseconds. */
@@ -15,6 +16,8 @@ const GOODBYE = 1000
 export interface AnnouncementOptions {
   readonly config: ClientConfig
   readonly session: SessionOptions
+  /** As every connection of the store takes it: this one stays while the others end where nothing is asked for. */
+  readonly lock: StoreLock | undefined
   /** Name of the channel, at most 63 bytes. */
   readonly channel: string
   /** The connection is tried this often, in milliseconds. */
@@ -39,7 +42,7 @@ export function postgresAnnouncements(
   options: AnnouncementOptions,
   listener: GrowthListener,
 ): PostgresAnnouncements {
-  const { config, session, channel, heartbeat, environment } = options
+  const { config, session, lock, channel, heartbeat, environment } = options
   const notify: Statement = { name: 'announce', text: 'SELECT pg_notify($1::text, $2::text)' }
   let isStarted = false
   let isStopped = false
@@ -64,6 +67,7 @@ export function postgresAnnouncements(
     try {
       await next.connect()
       await prepareSession(text => next.query(text), session)
+      if (lock !== undefined) await takeStoreLock((text, values) => next.query(text, values), lock)
       await next.query(`LISTEN "${channel}"`)
     } catch (error) {
       breakOff(next)

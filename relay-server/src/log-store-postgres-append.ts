@@ -6,7 +6,7 @@ import type { PostgresDatabase, Statement } from './log-store-postgres-database.
 
 /**
  * One group commit is one statement, and so one transaction and one round trip. Its fence is the row of the space: it is
- * changed only where it has the expected size and the floor allows it, and everything else is inserted for as many rows
+ * changed only where it has the expected size and frontier and the floor allows it, and everything else is inserted for as many rows
  * as the fence gave back, one or none. Of two processes that append at one place, the later waits for the row, finds it
  * changed (PostgreSQL evaluates the condition again on the row as it then is), and inserts nothing.
  */
@@ -20,8 +20,8 @@ export function postgresAppend(db: PostgresDatabase, schema: string): (append: A
 
   return async append => {
     assertAppendForm(append)
-    const values = valuesOf(append)
     const statement = append.from === 0 ? create : extend
+    const values = valuesOf(append)
     const isDropping = append.dropped.some(place => place < append.from)
     const rows = isDropping
       ? // How long the dropped bodies are must be read after the row of the space is locked.
@@ -31,25 +31,30 @@ export function postgresAppend(db: PostgresDatabase, schema: string): (append: A
         })
       : await db.run(statement, values)
     if (rows.length === 0) {
-      throw new SealogError('ERR_STORE_LOCKED', `the log has not got ${append.from} entries, or is below its floor`)
+      throw new SealogError(
+        'ERR_STORE_LOCKED',
+        `the log has not got these ${append.from} entries, or is below its floor`,
+      )
     }
   }
 }
 
-/** $1 id, $2 size before, $3 size after, $4 frontier, $5 bytes that are added, $6 restored?, $7 earlier bodies to drop. */
+/** $1 id, $2 size before, $3 size after, $4 frontier, $5 bytes that are added, $6 restored?, $7 earlier bodies to drop, $34 frontier before. */
 const extendingFence = (schema: string): string => `
-  UPDATE ${schema}.spaces SET size = $3::bigint, frontier = $4::bytea, ${CHANGED_FLOOR},
+  UPDATE ${schema}.spaces SET size = $3::bigint, frontier = $4::bytea, base = $34::bytea, ${CHANGED_FLOOR},
     bytes = bytes + $5::bigint - (
       SELECT coalesce(sum(octet_length(body)), 0)::bigint FROM ${schema}.entries
       WHERE space = number AND place = ANY ($7::bigint[]))
-  WHERE id = $1::bytea AND size = $2::bigint AND ${ALLOWED_BY_FLOOR}
+  WHERE id = $1::bytea AND size = $2::bigint AND frontier = $34::bytea AND ${ALLOWED_BY_FLOOR}
   RETURNING number`
 
 /** The row may be there, without entries: as long as they are lost it keeps the floor. */
 const creatingFence = (schema: string): string => `
-  INSERT INTO ${schema}.spaces (id, size, frontier, bytes, floor)
-  SELECT $1::bytea, $3::bigint, $4::bytea, $5::bigint, 0 WHERE $2::bigint = 0 AND cardinality($7::bigint[]) = 0
-  ON CONFLICT (id) DO UPDATE SET size = excluded.size, frontier = excluded.frontier, bytes = excluded.bytes, ${CHANGED_FLOOR}
+  INSERT INTO ${schema}.spaces (id, size, frontier, bytes, floor, base)
+  SELECT $1::bytea, $3::bigint, $4::bytea, $5::bigint, 0, $34::bytea
+  WHERE $2::bigint = 0 AND cardinality($7::bigint[]) = 0
+  ON CONFLICT (id) DO UPDATE SET size = excluded.size, frontier = excluded.frontier, bytes = excluded.bytes,
+    base = excluded.base, ${CHANGED_FLOOR}
   WHERE spaces.size = 0 AND ${ALLOWED_BY_FLOOR}
   RETURNING number`
 
@@ -139,5 +144,6 @@ function valuesOf(append: Append): readonly unknown[] {
     plainArray(wraps.map(row => row.position)),
     plainArray(wraps.map(row => row.device)),
     bytesArray(wraps.map(row => row.wrap)),
+    append.base,
   ]
 }

@@ -1,6 +1,7 @@
 import { type ClientBase, type ClientConfig, Pool, type PoolClient } from 'pg'
 import { SealogError } from 'sealog/protocol'
 import { postgresError } from './log-store-postgres-errors.ts'
+import { type StoreLock, takeStoreLock } from './log-store-postgres-lock.ts'
 import { prepareSession, type SessionOptions } from './log-store-postgres-session.ts'
 
 /** Beyond its own limit the server is given so long to say that it ended a statement, in milliseconds. */
@@ -9,6 +10,8 @@ const GRACE = 5000
 const IDLE_TIMEOUT = 60_000
 /** After so long without traffic the operating system asks whether the other side is there, in milliseconds. */
 const KEEP_ALIVE_DELAY = 10_000
+/** What the pool says to whoever waited for longer than `connectionTimeoutMillis` while all its connections were in use. */
+const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect'
 /** The longest that a timer takes, in milliseconds. */
 const NO_TIMEOUT = 2 ** 31 - 1
 
@@ -27,6 +30,8 @@ export interface PostgresDatabase {
   alone<T>(action: (run: Run) => Promise<T>): Promise<T>
   /** All in one transaction, with all or none of its effects. */
   transaction<T>(action: (run: Run) => Promise<T>): Promise<T>
+  /** The same, of statements that take any time that they need. */
+  longTransaction<T>(action: (run: Run) => Promise<T>): Promise<T>
   /** Is this the number of a server process that works for this database's connections? */
   isOwn(process: number): boolean
   /** All calls must have ended. */
@@ -38,6 +43,8 @@ export interface DatabaseOptions extends SessionOptions {
   readonly connections: number
   /** In milliseconds, for a connection to be there. */
   readonly connectTimeout: number
+  /** That every connection takes; undefined for reading beside whoever writes. */
+  readonly lock: StoreLock | undefined
 }
 
 /** Connections to one database: made when they are needed, and made anew when they broke. */
@@ -46,8 +53,12 @@ export function postgresDatabase(options: DatabaseOptions): PostgresDatabase {
   const pool = new Pool({
     ...connectionConfig(options),
     max: options.connections,
-    idleTimeoutMillis: IDLE_TIMEOUT,
-    onConnect: client => prepareSession(text => client.query(text), options),
+    // Who holds a store alone holds it by one connection, also where it computes for minutes without a question.
+    idleTimeoutMillis: options.lock?.isExclusive === true ? 0 : IDLE_TIMEOUT,
+    async onConnect(client) {
+      await prepareSession(text => client.query(text), options)
+      if (options.lock !== undefined) await takeStoreLock((text, values) => client.query(text, values), options.lock)
+    },
   })
   // An idle connection that breaks leaves the pool, one in use fails its statement: nothing else is to be done.
   pool.on('error', () => {})
@@ -57,10 +68,21 @@ export function postgresDatabase(options: DatabaseOptions): PostgresDatabase {
   })
   pool.on('remove', client => processes.delete(processOf(client)))
 
+  /** Waits in line. @throws SealogError ERR_STORE with reason `busy` where nothing was free in time: nothing is done then */
+  async function connected(): Promise<PoolClient> {
+    try {
+      return await pool.connect()
+    } catch (cause) {
+      if (!(cause instanceof Error) || cause.message !== NO_FREE_CONNECTION) throw cause
+      const details = { reason: 'busy' }
+      throw new SealogError('ERR_STORE', 'all connections to the database are in use', { cause, details })
+    }
+  }
+
   async function use<T>(action: (client: PoolClient) => Promise<T>, isLast = false): Promise<T> {
     let client: PoolClient | undefined
     try {
-      client = await pool.connect()
+      client = await connected()
       const result = await action(client)
       client.release(isLast)
       return result
@@ -85,6 +107,15 @@ export function postgresDatabase(options: DatabaseOptions): PostgresDatabase {
       use(async client => {
         const run = runner(client)
         await run('BEGIN')
+        const result = await action(run)
+        await run('COMMIT')
+        return result
+      }),
+    longTransaction: action =>
+      use(async client => {
+        const run = runner(client, NO_TIMEOUT)
+        await run('BEGIN')
+        await run(`SELECT set_config('statement_timeout', '0', true)`)
         const result = await action(run)
         await run('COMMIT')
         return result

@@ -27,6 +27,7 @@ interface SpaceRow {
   readonly size: number
   readonly bytes: number
   readonly floor: number
+  readonly base: Uint8Array | null
 }
 
 type StateRow =
@@ -42,12 +43,12 @@ export function postgresLogs(db: PostgresDatabase, schema: string): PostgresLogs
     name: 'space',
     text: `WITH space AS MATERIALIZED (SELECT * FROM ${schema}.spaces WHERE id = $1::bytea AND size > 0)
       SELECT 'space' AS kind, frontier AS value, NULL AS name, NULL::bytea AS document, NULL::bytea AS actor,
-        size, bytes, floor FROM space
-      UNION ALL SELECT 'control', value, name, NULL, NULL, NULL, NULL, NULL
+        size, bytes, floor, base FROM space
+      UNION ALL SELECT 'control', value, name, NULL, NULL, NULL, NULL, NULL, NULL
         FROM space JOIN ${schema}.control_rows ON space = number
-      UNION ALL SELECT 'document', value, NULL, document, NULL, NULL, NULL, NULL
+      UNION ALL SELECT 'document', value, NULL, document, NULL, NULL, NULL, NULL, NULL
         FROM space JOIN ${schema}.documents ON space = number
-      UNION ALL SELECT 'actor', value, NULL, document, actor, NULL, NULL, NULL
+      UNION ALL SELECT 'actor', value, NULL, document, actor, NULL, NULL, NULL, NULL
         FROM space JOIN ${schema}.actors ON space = number`,
   }
   const selectSize: Statement = {
@@ -182,6 +183,6 @@ function storedSpace(rows: readonly (SpaceRow | StateRow)[]): StoredSpace | unde
     }
   }
   if (space === undefined) return undefined
-  const { size, value: frontier, bytes, floor } = space
-  return { size, frontier, state: { control, documents, actors }, bytes, floor }
+  const { size, value: frontier, bytes, floor, base } = space
+  return { size, frontier, state: { control, documents, actors }, bytes, floor, base: base ?? undefined }
 }

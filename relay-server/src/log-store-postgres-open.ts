@@ -9,6 +9,7 @@ import { assertHeadsBelong, postgresIdentity } from './log-store-postgres-identi
 import { postgresLogs } from './log-store-postgres-logs.ts'
 import { postgresMailboxes } from './log-store-postgres-mailboxes.ts'
 import { prepareSchema } from './log-store-postgres-schema.ts'
+import { postgresUndo } from './log-store-postgres-undo.ts'
 import { postgresUpkeep } from './log-store-postgres-upkeep.ts'
 
 export interface PostgresSettings {
@@ -24,6 +25,16 @@ export interface PostgresSettings {
 /** Everything of a `LogStore` that takes a database. */
 export type OpenPostgresStore = Omit<LogStore, 'isShared' | 'open' | 'onGrown'>
 
+/** Name of the schema for what was signed. */
+export function headsSchema(schema: string): string {
+  return `${schema}_heads`
+}
+
+/** It may be the same one by another name: so the locks of the two are different ones, as nobody gets one twice. */
+function databaseOfHeads({ database, schema }: PostgresSettings, url: string): DatabaseOptions {
+  return { ...database, url, lock: database.lock && { ...database.lock, schemas: [headsSchema(schema)] } }
+}
+
 /**
  * Connects, prepares both schemas and compares whose they are.
  * @throws SealogError ERR_STORE, ERR_STORE_SCHEMA, ERR_STORE_CORRUPT
@@ -34,13 +45,14 @@ export async function openPostgresStore(
 ): Promise<OpenPostgresStore> {
   const { database, schema, heads: headsUrl, acceptRollback } = settings
   const logs = { db: postgresDatabase(database), schema: `"${schema}"` }
-  const headsDb = headsUrl === undefined ? logs.db : postgresDatabase({ ...database, url: headsUrl })
-  const signed = { db: headsDb, schema: `"${schema}_heads"` }
+  const headsDb = headsUrl === undefined ? logs.db : postgresDatabase(databaseOfHeads(settings, headsUrl))
+  const signed = { db: headsDb, schema: `"${headsSchema(schema)}"` }
   const announcements = postgresAnnouncements(
     logs.db,
     {
       config: connectionConfig(database),
       session: database,
+      lock: database.lock,
       channel: schema,
       heartbeat: settings.heartbeat,
       environment: settings.environment,
@@ -60,13 +72,13 @@ export async function openPostgresStore(
 
   async function prepare(): Promise<void> {
     await prepareSchema(logs.db, schema, 'logs', database.readOnly)
-    await prepareSchema(headsDb, `${schema}_heads`, 'heads', database.readOnly)
+    await prepareSchema(headsDb, headsSchema(schema), 'heads', database.readOnly)
     const owner = await identity.read()
     const signer = await headsIdentity.read()
     assertHeadsBelong(owner, signer, acceptRollback)
     if (owner !== undefined && signer === undefined && !database.readOnly) await headsIdentity.write(owner)
-    // Nobody looks at a store that is only read for what grows meanwhile.
-    if (!database.readOnly) await announcements.start()
+    // Nobody looks at a store that is only read, or that nobody else writes to, for what grows meanwhile.
+    if (!database.readOnly && database.lock?.isExclusive !== true) await announcements.start()
   }
 
   /** The heads first: logs of a relay without heads are refused. */
@@ -105,6 +117,7 @@ export async function openPostgresStore(
     writeIdentity,
     readSpaces,
     append: postgresAppend(logs.db, logs.schema),
+    undoAppend: postgresUndo(logs.db, logs.schema),
     readHead: heads.readHead,
     putHead: heads.putHead,
     raiseHead: heads.raiseHead,

@@ -1,5 +1,6 @@
 import { SealogError } from 'sealog/protocol'
 import type { PostgresDatabase, Run } from './log-store-postgres-database.ts'
+import { headDigest } from './log-store-postgres-head-digest.ts'
 
 /** What a schema is for: the logs, or what the relay signed. */
 export type SchemaPart = 'logs' | 'heads'
@@ -99,6 +100,7 @@ const MIGRATIONS: Readonly<Record<SchemaPart, readonly (readonly string[])[]>> =
         signature bytea NOT NULL
       )`,
     ],
+    ['ALTER TABLE $.spaces ADD COLUMN base bytea'],
   ],
   heads: [
     [
@@ -115,6 +117,12 @@ const MIGRATIONS: Readonly<Record<SchemaPart, readonly (readonly string[])[]>> =
         latest bigint NOT NULL,
         abandoned bigint NOT NULL DEFAULT 0
       ) WITH (fillfactor = 50)`,
+    ],
+    // Without a default: a process of an older version, which knows of no checksum, writes no head any more.
+    [
+      'ALTER TABLE $.heads ADD COLUMN checksum bytea',
+      `UPDATE $.heads SET checksum = ${headDigest('heads')}`,
+      'ALTER TABLE $.heads ALTER COLUMN checksum SET NOT NULL',
     ],
   ],
 }

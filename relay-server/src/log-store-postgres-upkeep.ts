@@ -11,6 +11,10 @@ export type PostgresUpkeep = Pick<LogStore, 'inspect' | 'discard' | 'removeSpace
 export function postgresUpkeep(logs: PostgresPart, signed: PostgresPart, heads: PostgresHeads): PostgresUpkeep {
   const { db, schema } = logs
   const lockSpace = `SELECT number, size FROM ${schema}.spaces WHERE id = $1 FOR UPDATE`
+  const selectSize = {
+    name: 'size_to_remove',
+    text: `SELECT size FROM ${schema}.spaces WHERE id = $1::bytea`,
+  }
   interface LockedSpace {
     readonly number: number
     readonly size: number
@@ -39,16 +43,17 @@ export function postgresUpkeep(logs: PostgresPart, signed: PostgresPart, heads: 
         )
       }),
 
-    removeSpace: space =>
-      db.transaction(async run => {
-        // Nobody appends from here on. The tombstone stands by itself, whatever becomes of the rest.
+    async removeSpace(space) {
+      const [known] = await db.run<Pick<LockedSpace, 'size'>>(selectSize, [idBytes(space)])
+      // The tombstone stands by itself, whatever becomes of the rest: nothing is signed from here on.
+      await heads.bury(space, known?.size ?? 0)
+      await db.longTransaction(async run => {
         const [row] = await run<LockedSpace>(lockSpace, [idBytes(space)])
-        await heads.bury(space, row?.size ?? 0)
         if (row === undefined) return
-        await run(`SELECT set_config('statement_timeout', '0', true)`)
         for (const table of OF_SPACES) await run(`DELETE FROM ${schema}.${table} WHERE space = $1`, [row.number])
         await run(`DELETE FROM ${schema}.spaces WHERE number = $1`, [row.number])
-      }),
+      })
+    },
 
     async compact() {
       const parts = [await vacuum(logs, TABLES.logs), await vacuum(signed, TABLES.heads)]

@@ -1,7 +1,12 @@
 import { Client } from 'pg'
 import { type Environment, platformEnvironment, SealogError, type SpaceId } from 'sealog/protocol'
 import type { GrowthListener, LogStore } from './log-store.ts'
-import { type OpenPostgresStore, openPostgresStore, type PostgresSettings } from './log-store-postgres-open.ts'
+import {
+  headsSchema,
+  type OpenPostgresStore,
+  openPostgresStore,
+  type PostgresSettings,
+} from './log-store-postgres-open.ts'
 import { assertSchemaName } from './log-store-postgres-schema.ts'
 
 export interface PostgresLogStoreOptions {
@@ -21,6 +26,11 @@ export interface PostgresLogStoreOptions {
   readonly heartbeat?: number
   /** For looking at a store beside the relays that use it: nothing is made or changed. Default false. */
   readonly readOnly?: boolean
+  /**
+   * For restoring and cleaning up: `open` rejects with ERR_STORE_LOCKED while any other process writes to the store, and
+   * none can for as long as it is open. Takes one connection, whatever `connections` says. Default false.
+   */
+  readonly exclusive?: boolean
   /** Goes on where what was signed is missing, though logs are there: the last resort of an operator. Default false. */
   readonly acceptRollback?: boolean
   /** Takes a server with `fsync = off`, which loses what it confirmed when its machine crashes. Default false. */
@@ -38,16 +48,20 @@ const READ_ONLY = 'the store was opened for reading only'
  * Connections must be the relay's own for as long as they last: settings, prepared statements and LISTEN belong to
  * them. A pooler between them that shares connections by transaction or by statement, as PgBouncer may, does not work.
  *
+ * Whoever writes holds an advisory lock of the database, shared with others or alone (`exclusive`), on each connection.
+ *
  * Confirmed is what is on the disk of the server, and on that of its synchronous standbys where there are any. A
  * standby that is promoted without having been synchronous lacks what came last: with `heads` in another database this
  * is recognised, and members give it back.
  * @throws TypeError
  */
 export function postgresLogStore(options: PostgresLogStoreOptions): LogStore {
-  const { schema = 'sealog', readOnly = false, environment = platformEnvironment() } = options
+  const { schema = 'sealog', readOnly = false, exclusive = false, environment = platformEnvironment() } = options
   assertUrl(options.url, 'url')
   if (options.heads !== undefined) assertUrl(options.heads, 'heads')
   assertSchemaName(schema)
+  if (exclusive && readOnly) throw new TypeError('exclusive: expected false, as the store is only read')
+  const ownSchemas = options.heads === undefined ? [schema, headsSchema(schema)] : [schema]
   const settings: PostgresSettings = {
     schema,
     heads: options.heads,
@@ -56,10 +70,11 @@ export function postgresLogStore(options: PostgresLogStoreOptions): LogStore {
     environment,
     database: {
       url: options.url,
-      connections: wholeNumber(options.connections ?? 10, 'connections'),
+      connections: exclusive ? 1 : wholeNumber(options.connections ?? 10, 'connections'),
       timeout: wholeNumber(options.timeout ?? 30_000, 'timeout'),
       connectTimeout: wholeNumber(options.connectTimeout ?? 10_000, 'connectTimeout'),
       readOnly,
+      lock: readOnly ? undefined : { schemas: ownSchemas, isExclusive: exclusive },
       acceptVolatile: options.acceptVolatile ?? false,
     },
   }
@@ -101,7 +116,7 @@ export function postgresLogStore(options: PostgresLogStoreOptions): LogStore {
   }
 
   return {
-    isShared: true,
+    isShared: !exclusive,
     async open() {
       if (opening !== undefined) throw new SealogError('ERR_STORE_LOCKED', 'the store is open already')
       opening = openPostgresStore(settings, announceGrowth)
@@ -118,6 +133,7 @@ export function postgresLogStore(options: PostgresLogStoreOptions): LogStore {
     readSize: space => use(at => at.readSize(space)),
     readSpaces: (after, limit) => use(at => at.readSpaces(after, limit)),
     append: append => write(at => at.append(append)),
+    undoAppend: undo => write(at => at.undoAppend(undo)),
     putFloor: (space, size) => write(at => at.putFloor(space, size)),
     readHead: space => use(at => at.readHead(space)),
     putHead: (space, head, after) => write(at => at.putHead(space, head, after)),

@@ -29,6 +29,7 @@ export function revocableStore(inner: LogStore, opened: Promise<void>): Revocabl
       readSize: space => during(() => inner.readSize(space)),
       readSpaces: (after, limit) => during(() => inner.readSpaces(after, limit)),
       append: append => during(() => inner.append(append)),
+      undoAppend: undo => during(() => inner.undoAppend(undo)),
       putFloor: (space, size) => during(() => inner.putFloor(space, size)),
       readHead: space => during(() => inner.readHead(space)),
       putHead: (...args) => during(() => inner.putHead(...args)),

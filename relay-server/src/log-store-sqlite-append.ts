@@ -1,20 +1,23 @@
 import type { Database } from 'better-sqlite3'
 import { idBytes } from 'sealog/protocol'
 import { bytesOf } from './append.ts'
-import type { Append, SpaceSize } from './log-store.ts'
-import { assertAppendable } from './log-store-fence.ts'
+import type { Append } from './log-store.ts'
+import { assertAppendable, type LogEnding, NO_LOG } from './log-store-fence.ts'
+import { plain } from './log-store-sqlite-rows.ts'
 
 /**
  * Writes one append; to be run in a transaction.
  * @param onStatement called before each step; what it throws undoes all of them
  */
 export function appendWriter(db: Database, onStatement: (name: string) => void): (append: Append) => void {
-  const selectSpace = db.prepare<[Uint8Array], SpaceSize & { readonly number: number }>(
-    'SELECT number, size, bytes, floor FROM spaces WHERE id = ?',
+  const selectSpace = db.prepare<[Uint8Array], LogEnding & { readonly number: number }>(
+    'SELECT number, size, floor, frontier FROM spaces WHERE id = ?',
   )
-  const insertSpace = db.prepare('INSERT INTO spaces (id, size, frontier, bytes, floor) VALUES (?, ?, ?, ?, 0)')
+  const insertSpace = db.prepare(
+    'INSERT INTO spaces (id, size, frontier, bytes, floor, base) VALUES (?, ?, ?, ?, 0, ?)',
+  )
   const updateSpace = db.prepare(
-    'UPDATE spaces SET size = ?, frontier = ?, bytes = bytes + ?, floor = ? WHERE number = ?',
+    'UPDATE spaces SET size = ?, frontier = ?, bytes = bytes + ?, floor = ?, base = ? WHERE number = ?',
   )
   const insertEntry = db.prepare('INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
   const insertBody = db.prepare('INSERT INTO bodies VALUES (? << 32 | ?, ?)')
@@ -35,15 +38,15 @@ export function appendWriter(db: Database, onStatement: (name: string) => void):
   const insertWrap = db.prepare('INSERT INTO wraps VALUES (?, ?, ?, ?, ?)')
 
   return append => {
-    const { from, entries, nodes, frontier, state, wraps, dropped } = append
+    const { from, base, entries, nodes, frontier, state, wraps, dropped } = append
     const id = idBytes(append.space)
     const known = selectSpace.get(id)
-    assertAppendable(append, known ?? { size: 0, floor: 0 })
+    assertAppendable(append, known === undefined ? NO_LOG : { ...known, frontier: plain(known.frontier) })
     const size = from + entries.length
     const bytes = bytesOf(append)
     onStatement('space')
-    const space = known?.number ?? Number(insertSpace.run(id, size, frontier, bytes).lastInsertRowid)
-    if (known !== undefined) updateSpace.run(size, frontier, bytes, append.isRestored ? 0 : known.floor, space)
+    const space = known?.number ?? Number(insertSpace.run(id, size, frontier, bytes, base).lastInsertRowid)
+    if (known !== undefined) updateSpace.run(size, frontier, bytes, append.isRestored ? 0 : known.floor, base, space)
     for (const [i, entry] of entries.entries()) {
       onStatement('entry')
       insertEntry.run(

@@ -2,6 +2,7 @@ import type { Database } from 'better-sqlite3'
 import { actorIdOf, documentIdOf, idBytes, SealogError, type SpaceId, spaceIdOf } from 'sealog/protocol'
 import {
   type Append,
+  type AppendUndo,
   KEPT_COSIGNED,
   type LogStore,
   type PlacedMailbox,
@@ -14,6 +15,7 @@ import { assertStored } from './log-store-fence.ts'
 import { appendWriter } from './log-store-sqlite-append.ts'
 import { choiceReader } from './log-store-sqlite-choice.ts'
 import { type EntryRow, plain, selectingEntries, storedEntry, takeEntries } from './log-store-sqlite-rows.ts'
+import { undoWriter } from './log-store-sqlite-undo.ts'
 
 type Sync<F> = F extends (...args: infer A) => Promise<infer R> ? (...args: A) => R : never
 
@@ -29,6 +31,7 @@ export type SqliteLogs = {
 /** Writes of the logs, each to be run in a transaction. */
 export interface SqliteLogWrites {
   append(append: Append): void
+  undoAppend(undo: AppendUndo): void
   putFloor(space: SpaceId, size: number): void
   clearFloor(space: SpaceId): void
   putCosigned(space: SpaceId, size: number, note: Uint8Array): void
@@ -38,12 +41,13 @@ export interface SqliteLogWrites {
 interface SpaceRow extends SpaceSize {
   readonly number: number
   readonly frontier: Uint8Array
+  readonly base: Uint8Array | null
 }
 
 export function sqliteLogs(db: Database): SqliteLogs {
   const selectNumber = db.prepare<[Uint8Array], number>('SELECT number FROM spaces WHERE id = ?').pluck()
   const selectSpace = db.prepare<[Uint8Array], SpaceRow>(
-    'SELECT number, size, frontier, bytes, floor FROM spaces WHERE id = ?',
+    'SELECT number, size, frontier, bytes, floor, base FROM spaces WHERE id = ?',
   )
   const selectSize = db.prepare<[Uint8Array], SpaceSize>('SELECT size, bytes, floor FROM spaces WHERE id = ?')
   const selectSpaces = db
@@ -109,7 +113,7 @@ export function sqliteLogs(db: Database): SqliteLogs {
   const readSpace = db.transaction((id: SpaceId): StoredSpace | undefined => {
     const row = selectSpace.get(idBytes(id))
     if (row === undefined || row.size === 0) return undefined
-    const { number, size, frontier, bytes, floor } = row
+    const { number, size, frontier, bytes, floor, base } = row
     return {
       size,
       frontier: plain(frontier),
@@ -127,6 +131,7 @@ export function sqliteLogs(db: Database): SqliteLogs {
       },
       bytes,
       floor,
+      base: base === null ? undefined : plain(base),
     }
   })
 
@@ -195,6 +200,7 @@ export function sqliteLogWrites(db: Database, onStatement: (name: string) => voi
   )
   return {
     append: appendWriter(db, onStatement),
+    undoAppend: undoWriter(db, onStatement),
     putFloor(id, size) {
       onStatement('floor')
       upsertFloor.run(idBytes(id), size)

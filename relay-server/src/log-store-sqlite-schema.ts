@@ -1,19 +1,22 @@
 import type { Database } from 'better-sqlite3'
 import { SealogError } from 'sealog/protocol'
+import { codeOf } from './log-store-sqlite-errors.ts'
 import type { Schema } from './log-store-sqlite-tables.ts'
 
 /** After a large transaction the write-ahead log is cut back to this many bytes. */
 const LOG_LIMIT = 64 * 2 ** 20
 
 /**
- * Recognises or initialises a database, and makes commits durable. A file that is not ours is refused and left as it is.
+ * Recognises or initialises a database, brings one of a former version to this one, and makes commits durable. A file
+ * that is not ours is refused and left as it is.
  * @throws SealogError ERR_STORE, ERR_STORE_CORRUPT, ERR_STORE_SCHEMA
  */
 export function prepareDatabase(db: Database, schema: Schema): void {
   distrust(db)
   db.transaction(() => {
     if (isEmpty(db)) initialise(db, schema)
-    else recognise(db, schema)
+    else migrate(db, schema)
+    recognise(db, schema)
   }).exclusive()
   const mode = db.pragma('journal_mode = WAL', { simple: true })
   if (mode !== 'wal' && !db.memory) {
@@ -52,6 +55,28 @@ function initialise(db: Database, schema: Schema): void {
 
 function isEmpty(db: Database): boolean {
   return schemaOf(db).length === 0 && numberOf(db, 'application_id') === 0 && numberOf(db, 'user_version') === 0
+}
+
+/** Step by step, as far as there are steps; whatever else is there is left to `recognise`, and nothing of it stays. */
+function migrate(db: Database, schema: Schema): void {
+  if (numberOf(db, 'application_id') !== schema.applicationId) return
+  for (;;) {
+    const version = numberOf(db, 'user_version')
+    const step = schema.migrations.get(version)
+    if (step === undefined) return
+    take(step, db, schema)
+    db.pragma(`user_version = ${version + 1}`)
+  }
+}
+
+/** Where the tables of the former version are not there, it is none. */
+function take(step: (db: Database) => void, db: Database, { what }: Schema): void {
+  try {
+    step(db)
+  } catch (cause) {
+    if (codeOf(cause) !== 'SQLITE_ERROR') throw cause
+    throw new SealogError('ERR_STORE_CORRUPT', `${what} does not have the tables of its version`, { cause })
+  }
 }
 
 /** A database that can be opened has exactly the tables of this version. */

@@ -1,3 +1,7 @@
+import type { Database } from 'better-sqlite3'
+import type { KeptHead } from './log-store.ts'
+import { headChecksum } from './log-store-head-checksum.ts'
+
 /** What a database of ours holds. */
 export interface Schema {
   readonly what: string
@@ -5,6 +9,8 @@ export interface Schema {
   readonly applicationId: number
   readonly version: number
   readonly statements: readonly string[]
+  /** By a former version: makes a database of that one into one of the next. What is missing here is not read any more. */
+  readonly migrations: ReadonlyMap<number, (db: Database) => void>
 }
 
 /** Whose file this is; in both, as they must not be taken for another relay's. */
@@ -12,6 +18,16 @@ const IDENTITY = `CREATE TABLE identity (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     name TEXT NOT NULL,
     key BLOB NOT NULL
+  ) STRICT`
+
+const SPACES = `CREATE TABLE spaces (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    frontier BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    floor INTEGER NOT NULL,
+    base BLOB
   ) STRICT`
 
 /**
@@ -22,17 +38,10 @@ export const LOGS: Schema = {
   what: 'the database',
   // "SLRY"
   applicationId: 0x534c5259,
-  version: 4,
+  version: 5,
   statements: [
     IDENTITY,
-    `CREATE TABLE spaces (
-    number INTEGER PRIMARY KEY,
-    id BLOB NOT NULL UNIQUE,
-    size INTEGER NOT NULL,
-    frontier BLOB NOT NULL,
-    bytes INTEGER NOT NULL,
-    floor INTEGER NOT NULL
-  ) STRICT`,
+    SPACES,
     `CREATE TABLE entries (
     space INTEGER NOT NULL,
     place INTEGER NOT NULL,
@@ -105,23 +114,50 @@ export const LOGS: Schema = {
     signature BLOB NOT NULL
   ) STRICT`,
   ],
+  migrations: new Map([
+    [4, db => replaceTable(db, 'spaces', SPACES, 'INSERT INTO spaces SELECT *, NULL FROM former_spaces')],
+  ]),
 }
+
+const SIGNED_HEADS = `CREATE TABLE heads (
+    space BLOB PRIMARY KEY NOT NULL,
+    size INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    latest INTEGER NOT NULL,
+    abandoned INTEGER NOT NULL,
+    note BLOB NOT NULL,
+    checksum BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID`
 
 /** What the relay signed. By the ids of spaces, as the numbers of a database that was set back may be others. */
 export const HEADS: Schema = {
   what: 'the database of signed heads',
   // "SLRH"
   applicationId: 0x534c5248,
-  version: 1,
-  statements: [
-    IDENTITY,
-    `CREATE TABLE heads (
-    space BLOB PRIMARY KEY NOT NULL,
-    size INTEGER NOT NULL,
-    time INTEGER NOT NULL,
-    latest INTEGER NOT NULL,
-    abandoned INTEGER NOT NULL,
-    note BLOB NOT NULL
-  ) STRICT, WITHOUT ROWID`,
-  ],
+  version: 2,
+  statements: [IDENTITY, SIGNED_HEADS],
+  migrations: new Map([[1, addHeadChecksums]]),
+}
+
+/** What is there is taken for right: of a row without a checksum nobody knows better. */
+function addHeadChecksums(db: Database): void {
+  db.function('head_checksum', { deterministic: true }, (space, size, time, latest, abandoned, note) => {
+    const head: KeptHead = { size, time, latest, abandoned, note: Uint8Array.from(note) }
+    return headChecksum(space, head)
+  })
+  const columns = 'space, size, time, latest, abandoned, note'
+  replaceTable(
+    db,
+    'heads',
+    SIGNED_HEADS,
+    `INSERT INTO heads SELECT ${columns}, head_checksum(${columns}) FROM former_heads`,
+  )
+}
+
+/** SQLite keeps the text that made a table, by which it is recognised: so it is made anew, and filled. */
+function replaceTable(db: Database, name: string, create: string, fill: string): void {
+  db.exec(`ALTER TABLE ${name} RENAME TO former_${name}`)
+  db.exec(create)
+  db.exec(fill)
+  db.exec(`DROP TABLE former_${name}`)
 }

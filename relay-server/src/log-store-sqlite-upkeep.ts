@@ -12,7 +12,7 @@ const ROWS_OF_SPACE: readonly string[] = [
   'DELETE FROM cosigned WHERE space = ?',
   'DELETE FROM wraps WHERE space = ?',
   // Its number stays taken: who reads beside may have it in mind.
-  "UPDATE spaces SET size = 0, frontier = x'', bytes = 0, floor = 0 WHERE number = ?",
+  "UPDATE spaces SET size = 0, frontier = x'', bytes = 0, floor = 0, base = NULL WHERE number = ?",
 ]
 
 /** What an operator removes; each to be run in a transaction. */

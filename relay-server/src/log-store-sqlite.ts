@@ -102,6 +102,7 @@ export function sqliteLogStore(file: string, options: SqliteLogStoreOptions = {}
     readSpaces: (after, limit) =>
       read(db => spacesOf(db, after === undefined ? new Uint8Array(0) : idBytes(after), limit)),
     append: append => write(db => db.inLogs.write(sizeOf(append), () => db.logWrites.append(append))),
+    undoAppend: undo => write(db => db.inLogs.write(0, () => db.logWrites.undoAppend(undo))),
     putFloor: (space, size) => write(db => db.inLogs.write(0, () => db.logWrites.putFloor(space, size))),
     readHead: space => read(db => db.heads.read(space)),
     putHead: (space, head, after) => write(db => db.inHeads.write(0, () => db.heads.put(space, head, after))),

@@ -93,6 +93,11 @@ export interface StoredSpace {
   readonly bytes: number
   /** So many entries were signed once: while there are fewer, nothing is appended but what restores them. 0: no such. */
   readonly floor: number
+  /**
+   * `Append.base` of the last append. A relay appends to what it has signed, so whatever is not signed came with that
+   * one. Undefined where it is not known, as of what a former version stored.
+   */
+  readonly base: Uint8Array | undefined
 }
 
 /** How large a space is. */
@@ -107,6 +112,8 @@ export interface Append {
   readonly space: SpaceId
   /** Number of entries that are stored already. 0 creates the space. */
   readonly from: number
+  /** `encodeRange` of the compact range over these: what is stored must be this very log. */
+  readonly base: Uint8Array
   /** With their bodies; at least one. */
   readonly entries: readonly StoredEntry[]
   /** The complete subtrees of level 1 and above that these entries bring about. */
@@ -121,6 +128,19 @@ export interface Append {
   readonly dropped: readonly number[]
   /** These entries were lost and are given back: they reach at least the floor, and with them it is no more. */
   readonly isRestored: boolean
+}
+
+/** The last append of a space, to be taken back. */
+export interface AppendUndo {
+  readonly space: SpaceId
+  /** `encodeRange` of the compact range over all that is stored, that append included. */
+  readonly frontier: Uint8Array
+  /** What it was made on (`StoredSpace.base`), and what is left. */
+  readonly base: Uint8Array
+  /** All rows of the state as they were then. */
+  readonly state: StateRows
+  /** So many entries were signed: it becomes the floor, where that is not larger. */
+  readonly floor: number
 }
 
 /** A stretch of a log to read. */
@@ -182,9 +202,10 @@ export type GrowthListener = (space: SpaceId | undefined) => void
  * Contract (checked by `logStoreContract` of `sealog-relay/testing`):
  * - `append` is one transaction: entries, bodies, nodes, frontier, state rows and wraps are all stored or none is. When
  *   it resolves, they survive a crash of the process and of the machine. So are, and do, all other calls that write;
- * - an `append` whose `from` is not the number of stored entries rejects with ERR_STORE_LOCKED and changes nothing, in
- *   whatever order and however close together processes call it: of two for one place exactly one lands. So does one
- *   below the floor, unless it `isRestored` and reaches it; where it does, the floor is 0 from then on;
+ * - an `append` whose `from` is not the number of stored entries, or whose `base` is not their frontier, rejects with
+ *   ERR_STORE_LOCKED and changes nothing, in whatever order and however close together processes call it: of two for one
+ *   place exactly one lands, and none on top of another log than the one that it was judged on. So does one below the
+ *   floor, unless it `isRestored` and reaches it; where it does, the floor is 0 from then on;
  * - heads are kept apart: what sets the entries back, as the restoration of a backup does, leaves the heads. So a head
  *   may be ahead of the stored entries;
  * - a `putHead` that goes back in size, or behind the latest time of all, rejects with ERR_STORE_LOCKED and changes
@@ -199,7 +220,8 @@ export type GrowthListener = (space: SpaceId | undefined) => void
  * - bytes that are handed in are not changed afterwards by anyone, nor are bytes that are handed out;
  * - failures are `SealogError`s: ERR_STORE_FULL, ERR_STORE_LOCKED, ERR_STORE_CORRUPT, ERR_STORE_SCHEMA, ERR_CLOSED before
  *   `open` and after `close`, else ERR_STORE. After a write that failed in any other way than ERR_STORE_LOCKED, whether
- *   it took effect is known only after the space is read anew. A store that cannot tell what of its medium is durable,
+ *   it took effect is known only after the space is read anew. ERR_STORE with reason `busy` says that the store had no
+ *   time for the call, and did nothing. A store that cannot tell what of its medium is durable,
  *   as after an error of the disk, fails every call until it is opened again.
  */
 export interface LogStore {
@@ -217,6 +239,13 @@ export interface LogStore {
   /** Spaces that have entries or a head, in ascending order of their ids, those behind `after`; fewer than `limit` only at the end. */
   readSpaces(after: SpaceId | undefined, limit: number): Promise<readonly SpaceId[]>
   append(append: Append): Promise<void>
+  /**
+   * Takes the last append back, with the wraps and cosigned notes that are about it, in one transaction: for the operator,
+   * where it stands in the way of what was signed. Superseded snapshots that it dropped stay dropped. What the one before
+   * it was made on is not known any more, so there is nothing further to take back.
+   * @throws SealogError ERR_STORE_LOCKED where what is stored is not this log, or the last append was not made on this base
+   */
+  undoAppend(undo: AppendUndo): Promise<void>
   /** Nothing is appended any more to fewer than `size` entries, but what restores them. Keeps a larger floor. */
   putFloor(space: SpaceId, size: number): Promise<void>
   readHead(space: SpaceId): Promise<KeptHead | undefined>

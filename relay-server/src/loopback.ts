@@ -41,6 +41,8 @@ export interface LoopbackOptions {
   readonly log?: Log
   /** Who may create spaces. Default: everybody. */
   readonly creation?: CreationPolicy
+  /** The client address that connections to this URL come from. Default: none, so that nothing is counted by address. */
+  readonly addressOf?: (url: string) => string | undefined
   /** Default false. */
   readonly acceptRollback?: boolean
 }
@@ -117,12 +119,12 @@ export function loopbackRelay(options: LoopbackOptions): LoopbackRelay {
     return [...connections]
   }
 
-  function connect(_url: string, events: ConnectionEvents): Connection {
+  function connect(url: string, events: ConnectionEvents): Connection {
     const connection = new LoopbackConnection(events, () => order++, onQueued)
     connections.add(connection)
     const { relay } = running ?? {}
     if (relay === undefined) connection.refuse()
-    else connection.open(peer => relay.accept(peer))
+    else connection.open(peer => relay.accept(peer, options.addressOf?.(url)))
     return { send: frame => connection.sendToRelay(frame), close: () => connection.closeByReplica() }
   }
 

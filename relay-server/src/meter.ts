@@ -1,7 +1,7 @@
 import type { ErrorCode, ReplicaMessage } from 'sealog/protocol'
 
 /** Why a socket was turned away before it became one. */
-export type SocketRefusal = 'full' | 'address' | 'stopping'
+export type SocketRefusal = 'full' | 'address'
 
 /** Why a socket was ended by the relay. */
 export type SocketEnd = 'slow' | 'unauthenticated' | 'malformed' | 'silent' | 'internal' | 'stopping'

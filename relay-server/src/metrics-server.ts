@@ -1,8 +1,12 @@
 import { createServer, type ServerResponse } from 'node:http'
 import type { HostPort } from './config-values.ts'
 import { type HttpHook, type HttpParts, httpRequests } from './http-requests.ts'
+import { DEFAULT_LIMITS } from './limits.ts'
 import type { PrometheusMeter } from './metrics.ts'
-import { HTTP_LIMITS, listening, urlOf } from './server-http.ts'
+import { httpLimits, listening, urlOf } from './server-http.ts'
+
+/** Whoever watches a relay needs few. */
+const MAX_CONNECTIONS = 64
 
 export interface MetricsServer {
   /** `http://…`, where it listens. */
@@ -21,7 +25,11 @@ export async function startMetricsServer(
   parts: Omit<HttpParts, 'hooks' | 'addressOf'>,
 ): Promise<MetricsServer> {
   const hooks = [metricsHook(meter)]
-  const http = createServer(HTTP_LIMITS, httpRequests({ ...parts, hooks, addressOf: () => undefined }))
+  const http = createServer(
+    httpLimits(DEFAULT_LIMITS.handshakeTime),
+    httpRequests({ ...parts, hooks, addressOf: () => undefined }),
+  )
+  http.maxConnections = MAX_CONNECTIONS
   await listening(http, host, port)
   http.on('error', error => parts.log({ level: 'error', event: 'http-error', reason: error.message }))
   return {
@@ -35,18 +43,21 @@ export async function startMetricsServer(
 }
 
 function metricsHook(meter: PrometheusMeter): HttpHook {
-  async function expose(response: ServerResponse): Promise<void> {
+  async function expose(response: ServerResponse, isHead: boolean): Promise<void> {
     try {
       const text = await meter.expose()
       response.writeHead(200, { 'content-type': meter.contentType, 'cache-control': 'no-store' })
-      response.end(text)
+      response.end(isHead ? undefined : text)
     } catch {
       response.destroy()
     }
   }
   return (request, response) => {
-    if (request.url !== '/metrics' || request.method !== 'GET') return false
-    void expose(response)
+    const { method } = request
+    // Prometheus may be told to send parameters; none of them means anything here.
+    const [path] = (request.url ?? '').split('?')
+    if (path !== '/metrics' || (method !== 'GET' && method !== 'HEAD')) return false
+    void expose(response, method === 'HEAD')
     return true
   }
 }

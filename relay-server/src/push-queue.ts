@@ -4,6 +4,10 @@ export interface Waiting {
   readonly by: unknown
   readonly entries: number
   readonly bytes: number
+  /** Of a push: has it control entries, so that it may decide what others may do? */
+  readonly isControl: boolean
+  /** Of what is no push: must it wait for this one, which came before it? Undefined: for all of them. */
+  readonly waitsFor?: ((push: Waiting) => boolean) | undefined
 }
 
 /** What goes into the next group, and what goes on waiting, both in the order in which they came. */
@@ -16,7 +20,8 @@ export interface NextGroup<T> {
  * Chooses what makes up the next group: the first push of everyone who waits, then the second of everyone, and so on, as
  * far as the limits go, and one at least. So a push waits for as many groups as its author has others before it, and not
  * for those of others. Pushes of one author stay in order. What is no push (see `SpaceSequencer`) goes once all pushes
- * that came before it do; that later pushes may overtake it harms nobody, as it asks for nothing but what was before.
+ * do that came before it and that it waits for; that later pushes may overtake it harms nobody, as it asks for nothing
+ * but what was before.
  */
 export function nextGroup<T extends Waiting>(
   queue: readonly T[],
@@ -25,12 +30,14 @@ export function nextGroup<T extends Waiting>(
   const chosen = choosePushes(queue, limits)
   const group: T[] = []
   const rest: T[] = []
-  let isBlocked = false
+  /** Pushes that go on waiting, as far as the queue was gone through. */
+  const behind: T[] = []
   for (const item of queue) {
-    const goes = item.by === undefined ? !isBlocked : chosen.has(item)
-    if (!goes) isBlocked = true
+    const isPush = item.by !== undefined
+    const goes = isPush ? chosen.has(item) : !behind.some(push => item.waitsFor?.(push) ?? true)
     if (goes) group.push(item)
     else rest.push(item)
+    if (isPush && !goes) behind.push(item)
   }
   return { group, rest }
 }

@@ -1,8 +1,8 @@
-import type { Environment } from 'sealog/protocol'
+import { type Environment, SealogError } from 'sealog/protocol'
 import type { LogStore } from './log-store.ts'
 
-/** Why no new clients should be sent here. */
-export type UnreadyReason = 'draining' | 'store' | 'store-slow'
+/** Why no new clients should be sent here; `maintenance`: a command of the operator has the store to itself. */
+export type UnreadyReason = 'draining' | 'store' | 'store-slow' | 'maintenance'
 
 /** Whether a relay is fit to take clients: it is not stopping, and its store answers. */
 export interface Readiness {
@@ -30,7 +30,7 @@ export function storeReadiness(store: LogStore, environment: Environment): Readi
       }
       store.readIdentity().then(
         () => answered(undefined),
-        () => answered('store'),
+        error => answered(isMaintenance(error) ? 'maintenance' : 'store'),
       )
     })
   }
@@ -47,4 +47,8 @@ export function storeReadiness(store: LogStore, environment: Environment): Readi
       isDraining = true
     },
   }
+}
+
+function isMaintenance(error: unknown): boolean {
+  return error instanceof SealogError && error.details.reason === 'maintenance'
 }

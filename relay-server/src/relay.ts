@@ -58,12 +58,14 @@ export class Relay {
   /**
    * Takes no more requests, answers those under way, then ends all connections. The store stays open.
    * @param deadline when to wait no longer for replicas that do not take their answers
+   * @param last when to wait no longer for the store either: what it was asked for may then still happen, and nobody
+   * is told. Default: never
    */
-  async close(deadline: Promise<void>): Promise<void> {
+  async close(deadline: Promise<void>, last: Promise<void> = new Promise(() => {})): Promise<void> {
     this.#isClosing = true
     const drained = Promise.all([...this.#sessions].map(session => session.drain()))
-    await Promise.race([drained, deadline])
-    await this.#spaces.settle()
+    await Promise.race([drained, deadline, last])
+    await Promise.race([this.#spaces.settle(), last])
     for (const session of [...this.#sessions]) session.close(CLOSE.goingAway, 'the relay is stopping')
     this.#spaces.close()
   }

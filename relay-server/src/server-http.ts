@@ -4,29 +4,39 @@ import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { MAX_FRAME_LENGTH } from 'sealog/protocol'
 import { type RawData, type WebSocket, WebSocketServer } from 'ws'
+import { countConnections } from './connection-gate.ts'
 import { forwardedAddress } from './forwarded-address.ts'
 import { type HttpHook, httpRequests } from './http-requests.ts'
 import { keepAlive } from './keep-alive.ts'
+import type { SocketRefusal } from './meter.ts'
 import { CLOSE } from './peer.ts'
 import type { Readiness } from './readiness.ts'
 import type { Relay } from './relay.ts'
 import { readTls, type TlsFiles } from './tls.ts'
 import { countBytes, webSocketPeer } from './websocket-peer.ts'
 
-/** Longest wait for a client to finish its handshake, or the headers of its request, in milliseconds. */
-const HANDSHAKE_TIMEOUT = 10_000
+/** How often connections are held against the time limits, at least, in milliseconds. */
+const CHECKING_INTERVAL = 2000
+/** A connection on which nothing moves while it is being answered is cut off after so many milliseconds. */
+const STALLED_TIME = 30_000
 
-/** Nobody holds a connection by being slow, nor memory by the length of a request. Times in milliseconds. */
-export const HTTP_LIMITS: ServerOptions = {
-  headersTimeout: HANDSHAKE_TIMEOUT,
-  requestTimeout: HANDSHAKE_TIMEOUT,
-  connectionsCheckingInterval: 2000,
-  keepAliveTimeout: 5000,
-  maxHeaderSize: 16_384,
+/**
+ * Nobody holds a connection by being slow, nor memory by the length of a request.
+ * @param handshakeTime longest wait for a client to bring all of a request, in milliseconds
+ */
+export function httpLimits(handshakeTime: number): ServerOptions {
+  return {
+    headersTimeout: handshakeTime,
+    requestTimeout: handshakeTime,
+    connectionsCheckingInterval: Math.min(CHECKING_INTERVAL, handshakeTime),
+    keepAliveTimeout: Math.min(5000, handshakeTime),
+    maxHeaderSize: 16_384,
+  }
 }
 
-/** TCP connections that are no WebSockets, as proxies hold some open, in addition to those. */
+/** TCP connections that are no WebSockets, or not yet, in addition to those: in total, and of one client address. */
 const PLAIN_CONNECTIONS = 1024
+const PLAIN_PER_ADDRESS = 64
 
 export interface HttpServerOptions {
   readonly relay: Relay
@@ -49,11 +59,24 @@ export interface HttpServer {
  */
 export function createHttpServer({ relay, readiness, trustProxy, tls, hook }: HttpServerOptions): HttpServer {
   const { name, limits, log, gate, meter } = relay.context
-  const secure = tls && { ...HTTP_LIMITS, ...readTls(tls), handshakeTimeout: HANDSHAKE_TIMEOUT }
+  const { handshakeTime, socketsPerAddress } = limits
+  const times = httpLimits(handshakeTime)
+  const secure = tls && { ...times, ...readTls(tls), handshakeTimeout: handshakeTime }
   const https = secure && createTlsServer(secure)
-  const http: Server = https ?? createServer(HTTP_LIMITS)
-  http.maxConnections = limits.sockets + PLAIN_CONNECTIONS
+  const http: Server = https ?? createServer(times)
+  // A WebSocket is freed of it, and has times of its own.
+  http.setTimeout(STALLED_TIME)
+  countConnections(http, {
+    perAddress: trustProxy > 0 || socketsPerAddress === 0 ? 0 : socketsPerAddress + PLAIN_PER_ADDRESS,
+    total: limits.sockets + PLAIN_CONNECTIONS,
+    onRefused: refused,
+  })
   const sockets = new Set<WebSocket>()
+
+  function refused(reason: SocketRefusal, address: string | undefined): void {
+    meter.socketRefused(reason)
+    log({ level: 'warn', event: 'socket-refused', reason, address, connections: relay.connections })
+  }
 
   function addressOf({ headers, socket }: IncomingMessage): string | undefined {
     const forwarded = headers['x-forwarded-for']
@@ -76,8 +99,7 @@ export function createHttpServer({ relay, readiness, trustProxy, tls, hook }: Ht
     const address = addressOf(request)
     const refusal = gate.admitSocket(address)
     if (refusal !== undefined) {
-      meter.socketRefused(refusal)
-      log({ level: 'warn', event: 'socket-refused', reason: refusal, address, connections: relay.connections })
+      refused(refusal, address)
       // Nobody reads from it and no time limit of Node's holds any more: one that the client leaves open would stay.
       socket.once('finish', () => socket.destroy())
       socket.end(

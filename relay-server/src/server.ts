@@ -20,6 +20,8 @@ import { reloadTls } from './tls.ts'
 
 /** Longest wait, when stopping, for replicas to take their answers and to close, in milliseconds. */
 const CLOSING_TIME = 3000
+/** Longest wait, when stopping, for a store that does not do what it was asked for, in milliseconds. */
+const STORE_TIME = 10_000
 
 /** A relay that listens. */
 export interface RelayServer {
@@ -128,6 +130,15 @@ async function watched(
   return await startMetricsServer(metrics, meter, { name, readiness, log })
 }
 
+/** A moment that is so many milliseconds away. */
+function deadlineIn(delay: number, environment: Environment): { readonly passed: Promise<void>; cancel(): void } {
+  let cancel = (): void => {}
+  const passed = new Promise<void>(resolve => {
+    cancel = environment.schedule(delay, resolve)
+  })
+  return { passed, cancel: () => cancel() }
+}
+
 interface Running {
   readonly relay: Relay
   readonly readiness: Readiness
@@ -148,19 +159,23 @@ function serverOf({ relay, readiness, server, metrics, scrub, tls }: Running): R
     readiness.drain()
     log({ level: 'info', event: 'stopping', connections: relay.connections })
     const closed = new Promise<void>(resolve => http.close(() => resolve()))
-    let cancel = (): void => {}
-    const deadline = new Promise<void>(resolve => {
-      cancel = environment.schedule(CLOSING_TIME, resolve)
-    })
-    await scrub?.stop()
-    await relay.close(deadline)
-    // Sockets end by themselves when the other side closes too; those whose other side does not are cut.
-    await Promise.race([closed, deadline])
-    for (const socket of sockets) socket.terminate()
-    http.closeAllConnections()
-    cancel()
-    await metrics?.close()
-    await store.close()
+    const replicas = deadlineIn(CLOSING_TIME, environment)
+    const last = deadlineIn(STORE_TIME, environment)
+    let isStoreClosed = false
+    try {
+      await Promise.race([scrub?.stop(), last.passed])
+      await relay.close(replicas.passed, last.passed)
+      // Sockets end by themselves when the other side closes too; those whose other side does not are cut.
+      await Promise.race([closed, replicas.passed])
+      for (const socket of sockets) socket.terminate()
+      http.closeAllConnections()
+      await metrics?.close()
+      isStoreClosed = await Promise.race([store.close().then(() => true), last.passed.then(() => false)])
+    } finally {
+      replicas.cancel()
+      last.cancel()
+    }
+    if (!isStoreClosed) log({ level: 'error', event: 'store-hangs', reason: 'the store did not close in time' })
     log({ level: 'info', event: 'stopped' })
   }
 

@@ -79,6 +79,7 @@ export class RelaySession implements LoadedSocket {
       challenge: context.environment.random(32),
       onAuthenticated: () => this.#onAuthenticated(),
       assertRoom: space => this.#assertRoom(space),
+      hold: (space, weight) => context.gate.hold(this, address, space, weight),
     }
     this.#mailboxes = new MailboxDesk(this.#socket)
     this.#pass = context.gate.enter(address, () => {

@@ -18,4 +18,9 @@ export interface SocketSurroundings {
   readonly onAuthenticated: () => void
   /** @throws SealogError ERR_LIMIT where the socket has as many open spaces as it may */
   readonly assertRoom: (space: SpaceId) => void
+  /**
+   * The space is kept open for the socket, as long as what is returned was not called.
+   * @throws SealogError ERR_LIMIT where the spaces that it, or its address, keeps open take as much memory as they may
+   */
+  readonly hold: (space: SpaceId, weight: () => number) => () => void
 }

@@ -4,22 +4,24 @@ import {
   hasCode,
   isZero,
   type Push as PushMessage,
-  type Restore,
   SealogError,
   type SpaceId,
   type SpaceRequest,
   spaceIdOf,
 } from 'sealog/protocol'
+import { acquireInAttempt } from './attempted-space.ts'
 import type { Creation } from './gate.ts'
 import type { Push } from './judge.ts'
 import { type AdmittedPush, admitPush } from './push-admission.ts'
 import { withinBodyLength } from './push-cost.ts'
 import { readPush } from './pushed-entry.ts'
 import { rejectFrame, tellable } from './reject.ts'
-import type { Restoration } from './restoration.ts'
 import type { SocketSurroundings } from './socket-surroundings.ts'
+import { SpaceDesk } from './space-desk.ts'
 import { notOpen, SpaceReading } from './space-reading.ts'
-import type { PushOutcome, SpaceSequencer } from './space-sequencer.ts'
+import type { PushOutcome } from './space-request.ts'
+import { SpaceRestoring } from './space-restoring.ts'
+import type { SpaceSequencer } from './space-sequencer.ts'
 import type { Subscription } from './subscription.ts'
 
 /** The code of a refusal; undefined for what was carried out. */
@@ -35,8 +37,8 @@ export class SpaceChannel {
   readonly space: SpaceId
   readonly #socket: SocketSurroundings
   readonly #reading: SpaceReading
-  /** Where entries that the relay has lost are on their way from here. */
-  #restoring: Restoration | undefined
+  readonly #desk: SpaceDesk
+  readonly #restoring: SpaceRestoring
   #tail: Promise<unknown> = Promise.resolve()
   #requests = 0
   #opens = 0
@@ -46,6 +48,8 @@ export class SpaceChannel {
     this.space = space
     this.#socket = socket
     this.#reading = new SpaceReading(space, socket)
+    this.#desk = new SpaceDesk(space, socket, this.#reading)
+    this.#restoring = new SpaceRestoring(space, socket)
   }
 
   /** For a device that is not removed. */
@@ -60,7 +64,7 @@ export class SpaceChannel {
 
   /** Nothing is open and nothing is asked for. */
   get isUnused(): boolean {
-    return !this.#reading.isOpen && this.#restoring === undefined && this.#requests === 0
+    return !this.#reading.isOpen && !this.#restoring.isUnderWay && this.#requests === 0
   }
 
   /** @returns a promise, never rejected, that is kept when the request is answered */
@@ -82,7 +86,7 @@ export class SpaceChannel {
   close(): void {
     this.#isClosed = true
     this.#reading.close()
-    this.#endRestoring()
+    this.#restoring.close()
   }
 
   async #serve(message: SpaceRequest): Promise<Rest> {
@@ -106,38 +110,39 @@ export class SpaceChannel {
       case 'push':
         return this.#push(message)
       case 'put-body':
-        if (this.#restoring === undefined) this.#reading.assertOpen()
+        if (!this.#restoring.isUnderWay) this.#reading.assertOpen()
         this.#socket.staging.put(message)
         this.#confirm(message.ref)
         return undefined
       case 'get-body':
-        await this.#reading.sendBody(message)
+        await this.#desk.sendBody(message)
         return undefined
       case 'read':
-        this.#reading.sendAudit(message)
+        this.#desk.sendAudit(message)
         return undefined
       case 'skip':
-        await this.#reading.sendSkip(message)
+        await this.#desk.sendSkip(message)
         return undefined
       case 'get-document':
-        this.#reading.sendDocument(message)
+        this.#desk.sendDocument(message)
         return undefined
       case 'get-keys':
-        this.#reading.sendKeys(message)
+        this.#desk.sendKeys(message)
         return undefined
       case 'get-chain':
-        await this.#reading.sendChain(message)
+        await this.#desk.sendChain(message)
         return undefined
       case 'cosign':
-        await this.#reading.takeCosignature(message)
+        await this.#desk.takeCosignature(message)
         this.#confirm(message.ref)
         return undefined
       case 'restore':
-        await this.#restore(message)
+        await this.#restoring.take(message)
+        this.#confirm(message.ref)
         return undefined
       case 'leave':
         this.#reading.end()
-        this.#endRestoring()
+        this.#restoring.end()
         return undefined
     }
   }
@@ -152,7 +157,7 @@ export class SpaceChannel {
     const { limits } = this.#socket.context
     const entries = readPush(message.entries, hash => this.#socket.staging.find(this.space, hash))
     const push = withinBodyLength(entries, limits.bodyLength)
-    const { subscription } = this.#reading
+    const { subscription } = this.#reading.reading ?? {}
     this.#assertMayPush(push)
     return subscription === undefined ? this.#create(message, push) : this.#append(message, push, subscription)
   }
@@ -189,7 +194,7 @@ export class SpaceChannel {
   async #create({ ref, admission: token }: PushMessage, push: Push): Promise<Rest> {
     const { spaces, context, address } = this.#socket
     const attempt = context.gate.attempt(address)
-    const lease = await spaces.acquire(this.space)
+    const lease = await acquireInAttempt(spaces, attempt, this.space, { address, device: undefined })
     const { sequencer } = lease
     let creation: Creation | undefined
     try {
@@ -263,33 +268,6 @@ export class SpaceChannel {
       this.#socket.peer.send(encodeMessage({ type: 'sync', ref: next === 0 ? ref : 0, space: this.space, batch }))
       next = end
     }
-  }
-
-  /** Whoever gives back what is lost need not be known here: see `Restoration`. */
-  async #restore(message: Restore): Promise<void> {
-    const { spaces, context, address, staging, onAuthenticated } = this.#socket
-    const attempt = context.gate.attempt(address)
-    const lease = await spaces.acquire(this.space)
-    try {
-      // The space may have been read anew since the part before: what was kept of that one is of no use any more.
-      if (this.#restoring !== lease.restoration) this.#endRestoring()
-      this.#restoring = lease.restoration
-      await lease.restoration.take(message, this, hash => staging.find(this.space, hash))
-      attempt.succeeded()
-      onAuthenticated()
-      if (!message.more || this.#isClosed) this.#endRestoring()
-      this.#confirm(message.ref)
-    } catch (error) {
-      this.#endRestoring()
-      throw error
-    } finally {
-      lease.release()
-    }
-  }
-
-  #endRestoring(): void {
-    this.#restoring?.end(this)
-    this.#restoring = undefined
   }
 
   // -- Refusals -----------------------------------------------------------------------------------------------------

@@ -1,35 +1,14 @@
-import {
-  type Cosign,
-  encodeMessage,
-  type GetBody,
-  type GetChain,
-  type GetDocument,
-  type GetKeys,
-  hasCode,
-  INLINE_BODY_LENGTH,
-  type Open,
-  type Pull,
-  type Read,
-  SealogError,
-  type Skip,
-  type SpaceId,
-} from 'sealog/protocol'
+import { hasCode, type Open, type Pull, SealogError, type SpaceId, toHex } from 'sealog/protocol'
 import { mayHaveContent } from './content-rights.ts'
 import { authenticate, deviceOf } from './device-authentication.ts'
-import { chainFrames, documentFrames, keyFrames, skipFrames } from './log-answers.ts'
 import { relayBehind, removedDevice } from './reject.ts'
 import type { SocketSurroundings } from './socket-surroundings.ts'
+import { deviceKey } from './space-loads.ts'
 import type { Lease } from './space-registry.ts'
 import { Subscription } from './subscription.ts'
 
-/** What a skip costs, in bytes as if they were sent: a read of the control entries, and proofs. */
-const SKIP_COST: number = 16 * 1024
-/** What a cosignature costs, likewise: a signature to verify, and a write. */
-const COSIGN_COST: number = 64 * 1024
-/** What it costs to go over one entry on the way to an older state, likewise. */
-const REWOUND_COST = 256
-
-interface Reading {
+/** A space as a socket has it open. */
+export interface Reading {
   readonly subscription: Subscription
   readonly lease: Lease
 }
@@ -57,11 +36,16 @@ export class SpaceReading {
 
   /** Open for a device that may have the content, so not for one that waits for approval. */
   get isOfMember(): boolean {
-    return this.#reading !== undefined && this.#mayHaveContent(this.#reading)
+    return this.#reading !== undefined && isForContent(this.#reading)
   }
 
-  get subscription(): Subscription | undefined {
-    return this.#reading?.subscription
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Undefined where nothing is open. */
+  get reading(): Reading | undefined {
+    return this.#reading
   }
 
   /** The socket is gone. */
@@ -86,22 +70,38 @@ export class SpaceReading {
   }
 
   async #open(message: Open): Promise<void> {
-    const lease = await this.#socket.spaces.acquire(this.space)
+    const { spaces, context, challenge, address } = this.#socket
+    const device = deviceKey(this.space, toHex(message.device))
+    let lease = await spaces.acquire(this.space, { address, device })
     try {
       // What was pushed before decides too, here or in another process: a join makes its device current.
       await lease.sequencer.level()
       // Before the device: it may have been admitted in what is lost.
       lease.sequencer.assertLevel()
       // Before the signature: whether an unknown key may be one at all costs milliseconds, and anybody could ask.
-      deviceOf(lease.sequencer, message.device)
-      await authenticate(this.#socket.context, this.#socket.challenge, message)
+      const { number } = deviceOf(lease.sequencer, message.device)
+      await authenticate(context, challenge, message)
+      context.gate.loads.charge(device, lease.loaded)
       // Before a new note: where entries are lost, a later time under fewer of them must not be signed.
       if (message.from > lease.sequencer.size) throw relayBehind(lease.sequencer.size)
-      await lease.sequencer.settle()
+      await lease.sequencer.settle(number)
+      lease = this.#counted(lease)
       this.#read(message, lease)
     } catch (error) {
       lease.release()
       throw error
+    }
+  }
+
+  /** The same hold, which counts for the socket as long as it lasts. @throws SealogError ERR_LIMIT */
+  #counted(lease: Lease): Lease {
+    const leave = this.#socket.hold(this.space, () => lease.weight.bytes)
+    return {
+      ...lease,
+      release() {
+        leave()
+        lease.release()
+      },
     }
   }
 
@@ -141,11 +141,14 @@ export class SpaceReading {
 
   /** With a note that is not older than the limit, after all that came before. */
   async pull({ ref }: Pull): Promise<void> {
-    this.assertOpen()
+    const { subscription } = this.assertOpen()
     // A hold of its own: the subscription may end in the meantime.
     const lease = await this.#socket.spaces.acquire(this.space)
-    await lease.sequencer.settle()
-    lease.release()
+    try {
+      await lease.sequencer.settle(subscription.device)
+    } finally {
+      lease.release()
+    }
     lease.sequencer.assertLevel()
     this.assertOpen().subscription.answer(ref)
   }
@@ -160,13 +163,8 @@ export class SpaceReading {
   /** The same for what is about content. @throws SealogError ERR_UNAUTHORIZED, ERR_REMOVED */
   assertContent(): Reading {
     const reading = this.assertOpen()
-    if (this.#mayHaveContent(reading)) return reading
+    if (isForContent(reading)) return reading
     throw new SealogError('ERR_UNAUTHORIZED', 'content is for members')
-  }
-
-  #mayHaveContent({ subscription, lease }: Reading): boolean {
-    const { state } = lease.sequencer
-    return state !== undefined && mayHaveContent(state.control, subscription.device)
   }
 
   end(): void {
@@ -175,101 +173,12 @@ export class SpaceReading {
     reading?.subscription.end()
     reading?.lease.release()
   }
+}
 
-  async sendBody({ ref, index, offset }: GetBody): Promise<void> {
-    const reading = this.#reading
-    if (reading === undefined) throw notOpen()
-    const { sequencer } = reading.lease
-    const { peer } = this.#socket
-    if (index >= (sequencer.head?.checkpoint.size ?? 0)) throw new SealogError('ERR_UNEXPECTED', `no entry ${index}`)
-    if (!this.#mayHaveContent(reading) && (reading.subscription.isEnding || !(await sequencer.isControl(index)))) {
-      // As for a body that is lost: a replica goes on without, and takes what else there is in the same message.
-      throw new SealogError('ERR_BODY', 'content is for members')
-    }
-    const { gate } = this.#socket.context
-    gate.read(this.space, reading.subscription.device)
-    await peer.drained()
-    const bytes = await sequencer.readBody(index, offset, INLINE_BODY_LENGTH)
-    if (bytes === undefined) throw new SealogError('ERR_BODY', `the body of entry ${index} is not stored`)
-    if (bytes.length === 0 && offset > 0) throw new SealogError('ERR_UNEXPECTED', `the body ends before ${offset}`)
-    gate.sent(this.space, reading.subscription.device, bytes.length)
-    peer.send(encodeMessage({ type: 'body-part', ref, space: this.space, offset, bytes }))
-  }
-
-  /** Runs something for the device that has the space open, which stays in memory even if the reading ends. */
-  async holding<T>(run: (lease: Lease, device: number) => Promise<T>): Promise<T> {
-    this.assertOpen()
-    const lease = await this.#socket.spaces.acquire(this.space)
-    try {
-      lease.sequencer.assertLevel()
-      // Its right to ask may have ended in the meantime.
-      const { device } = this.assertOpen().subscription
-      return await run(lease, device)
-    } finally {
-      lease.release()
-    }
-  }
-
-  /** Sends what does not depend on where the reader is, as slowly as it is taken. */
-  answer(compose: (lease: Lease, device: number) => AsyncIterable<Uint8Array>): Promise<void> {
-    const { peer, context } = this.#socket
-    return this.holding(async (lease, device) => {
-      for await (const frame of compose(lease, device)) {
-        await peer.drained()
-        if (this.#isClosed) return
-        context.gate.sent(this.space, device, frame.length)
-        peer.send(frame)
-      }
-    })
-  }
-
-  /** In line with everything else that the reader gets. */
-  sendAudit({ ref, from, to }: Read): void {
-    const { subscription } = this.assertOpen()
-    this.#socket.context.gate.read(this.space, subscription.device)
-    subscription.audit(ref, from, to)
-  }
-
-  /** To a size that may be long ago, whose state has to be found again. */
-  async sendSkip(message: Skip): Promise<void> {
-    const { subscription, lease } = this.assertOpen()
-    const { context } = this.#socket
-    const { size } = lease.sequencer
-    const distance = message.at === 0 ? 0 : Math.max(0, Math.min(message.at, size - message.at))
-    context.gate.read(this.space, subscription.device, SKIP_COST + distance * REWOUND_COST)
-    await this.answer((held, device) => skipFrames(context, held, device, message))
-  }
-
-  /** Written durably, one for all sizes: whoever brings them all the time has to wait like a reader. */
-  async takeCosignature(message: Cosign): Promise<void> {
-    const { subscription } = this.assertOpen()
-    this.#socket.context.gate.read(this.space, subscription.device, COSIGN_COST)
-    await this.holding((lease, device) => lease.cosignatures.take(message, device))
-  }
-
-  async sendChain(message: GetChain): Promise<void> {
-    const { subscription } = this.assertContent()
-    const { context } = this.#socket
-    context.gate.read(this.space, subscription.device)
-    await this.answer(lease => chainFrames(context, lease, message))
-  }
-
-  /** As of what the reader has when it comes, after which bodies of the document travel too. */
-  sendDocument(message: GetDocument): void {
-    const { subscription, lease } = this.assertContent()
-    const { context } = this.#socket
-    context.gate.read(this.space, subscription.device)
-    subscription.answerWith(message.ref, position => {
-      subscription.want(message.document)
-      return documentFrames(context, lease, message, position)
-    })
-  }
-
-  /** As of what the reader has when it comes: it knows of every delivery that is in it. */
-  sendKeys(message: GetKeys): void {
-    const { subscription, lease } = this.assertOpen()
-    subscription.answerWith(message.ref, position => keyFrames(lease, subscription.device, message, position))
-  }
+/** May its device have the content, as things stand? */
+export function isForContent({ subscription, lease }: Reading): boolean {
+  const { state } = lease.sequencer
+  return state !== undefined && mayHaveContent(state.control, subscription.device)
 }
 
 export function notOpen(): SealogError {

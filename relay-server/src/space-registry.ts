@@ -3,8 +3,11 @@ import type { RelayContext } from './context.ts'
 import { Cosignatures } from './cosignatures.ts'
 import { LogEnd } from './log-end.ts'
 import { Restoration } from './restoration.ts'
+import type { Loader } from './space-loads.ts'
 import { recoverSpace } from './space-recovery.ts'
-import { SpaceSequencer, storageError } from './space-sequencer.ts'
+import { SpaceSequencer } from './space-sequencer.ts'
+import { SpaceWeight } from './space-weight.ts'
+import { storageError } from './storage-error.ts'
 import { WrapProofs } from './wrap-proofs.ts'
 
 /** After the store failed, a space is read anew at the earliest after so many milliseconds. */
@@ -16,11 +19,14 @@ export interface Lease {
   readonly cosignatures: Cosignatures
   readonly restoration: Restoration
   readonly wraps: WrapProofs
+  readonly weight: SpaceWeight
+  /** What was brought into memory for this hold, in bytes; 0 where the space was there already. */
+  readonly loaded: number
   /** To be called once, when nothing of the holder is under way in the space. */
   release(): void
 }
 
-type Parts = Omit<Lease, 'release'>
+type Parts = Omit<Lease, 'release' | 'loaded'>
 
 interface OpenSpace {
   readonly space: SpaceId
@@ -28,6 +34,8 @@ interface OpenSpace {
   holders: number
   /** Is there nothing to it yet, so that it can be forgotten at once? */
   isEmpty: () => boolean
+  /** What it takes in memory, in bytes, as far as it is known. */
+  weight: () => number
   /** It was found to be wrong in a way that opening it does not show. */
   readonly isRefused: boolean
 }
@@ -48,11 +56,29 @@ export class SpaceRegistry {
 
   /**
    * A space that does not exist comes without entries.
-   * @throws SealogError ERR_RELAY_STORAGE where it cannot be served
+   * @param loader for whom it is, where that counts: it may have to wait until the space may be brought into memory
+   * @throws SealogError ERR_RELAY_STORAGE where it cannot be served; ERR_RATE_LIMITED
    */
-  async acquire(space: SpaceId): Promise<Lease> {
-    const entry = this.#open.get(space) ?? this.#load(space)
-    this.#idle.delete(space)
+  async acquire(space: SpaceId, loader?: Loader): Promise<Lease> {
+    if (loader === undefined || this.#open.has(space)) return this.#hold(this.#open.get(space) ?? this.#load(space), 0)
+    const pass = await this.#context.gate.loads.begin(loader)
+    // Somebody else's turn may have come before.
+    const known = this.#open.get(space)
+    if (known !== undefined) {
+      pass.done(0)
+      return this.#hold(known, 0)
+    }
+    const entry = this.#load(space)
+    const loading = entry.parts.then(
+      ({ weight }) => weight.bytes,
+      () => 0,
+    )
+    void loading.then(pass.done)
+    return this.#hold(entry, loading)
+  }
+
+  async #hold(entry: OpenSpace, loading: number | Promise<number>): Promise<Lease> {
+    this.#idle.delete(entry.space)
     entry.holders++
     let isHeld = true
     const release = (): void => {
@@ -61,7 +87,7 @@ export class SpaceRegistry {
       this.#release(entry)
     }
     try {
-      return { ...(await entry.parts), release }
+      return { ...(await entry.parts), loaded: await loading, release }
     } catch (error) {
       release()
       throw error
@@ -76,7 +102,7 @@ export class SpaceRegistry {
     parts.catch(() => {})
     const { sequencer } = (await entry?.parts.catch(() => undefined)) ?? {}
     this.#idle.delete(space)
-    this.#open.set(space, { space, parts, holders: 0, isEmpty: () => false, isRefused: true })
+    this.#open.set(space, { space, parts, holders: 0, isEmpty: () => false, weight: () => 0, isRefused: true })
     sequencer?.stop(failure)
     if (sequencer === undefined)
       this.#context.log({ level: 'error', event: 'space-refused', space, reason: error.message })
@@ -107,12 +133,13 @@ export class SpaceRegistry {
 
   #load(space: SpaceId): OpenSpace {
     const parts = this.#bring(space, failure => this.#forget(entry, failure))
-    const entry: OpenSpace = { space, parts, holders: 0, isEmpty: () => false, isRefused: false }
+    const entry: OpenSpace = { space, parts, holders: 0, isEmpty: () => false, weight: () => 0, isRefused: false }
     this.#open.set(space, entry)
     this.#context.meter.spaceOpened()
     parts.then(
-      ({ sequencer }) => {
+      ({ sequencer, weight }) => {
         entry.isEmpty = () => sequencer.size === 0 && sequencer.behind === undefined
+        entry.weight = () => weight.bytes
       },
       error => {
         this.#context.log({ level: 'error', event: 'space-refused', space, reason: reasonOf(error) })
@@ -138,6 +165,7 @@ export class SpaceRegistry {
         cosignatures: new Cosignatures(context, sequencer),
         restoration: new Restoration(context, sequencer, this.#restoring),
         wraps: new WrapProofs(context.store, space),
+        weight: new SpaceWeight(() => end.view),
       }
     } catch (error) {
       throw hasCode(error, 'ERR_UNKNOWN_SPACE') ? error : storageError(error)
@@ -165,8 +193,18 @@ export class SpaceRegistry {
       return
     }
     this.#idle.set(entry.space, entry)
+    this.#makeRoom()
+  }
+
+  /** The one unused for longest goes first. The last one stays, however large: whoever comes back to it is served at once. */
+  #makeRoom(): void {
+    const { idleSpaces, idleBytes } = this.#context.limits
+    let bytes = 0
+    for (const entry of this.#idle.values()) bytes += entry.weight()
     for (const oldest of this.#idle.values()) {
-      if (this.#idle.size <= this.#context.limits.idleSpaces) break
+      const isWithin = this.#idle.size <= idleSpaces && (bytes <= idleBytes || this.#idle.size <= 1)
+      if (isWithin) break
+      bytes -= oldest.weight()
       this.#drop(oldest)
     }
   }
@@ -175,6 +213,10 @@ export class SpaceRegistry {
     this.#idle.delete(entry.space)
     this.#open.delete(entry.space)
     this.#context.meter.spaceClosed()
+    entry.parts.then(
+      ({ sequencer }) => sequencer.leave(),
+      () => {},
+    )
   }
 }
 

@@ -76,6 +76,11 @@ export class StateHistory {
     this.#keep(takeIn(before, entries, latest.state.control), latest)
   }
 
+  /** Entries between this state and the nearest one at hand. */
+  distanceTo(size: number, latest: LatestState): number {
+    return Math.abs(this.#nearest(size, latest).size - size)
+  }
+
   #nearest(size: number, { size: latestSize, state }: LatestState): DocumentsAt {
     const known: DocumentsAt[] = [
       { size: latestSize, documents: state.documents },

@@ -47,14 +47,21 @@ export function keyPlaceOf(settings: StoreSettings): string {
   throw new TypeError('--data is missing: the folder of the key')
 }
 
+interface StoreUse {
+  /** Only to be read from, beside a relay that serves from it. Default false. */
+  readonly readOnly?: boolean
+  /** No relay may serve from it meanwhile; of a SQLite file that is always so, where it is written to. Default false. */
+  readonly exclusive?: boolean
+  readonly acceptRollback?: boolean
+}
+
 /**
  * The store of these settings, not open yet.
- * @param readOnly only to be read from, beside a relay that serves from it
  * @throws TypeError; SealogError ERR_STORE
  */
 export async function storeOf(
   settings: StoreSettings,
-  { acceptRollback = false, readOnly = false }: { readonly acceptRollback?: boolean; readonly readOnly?: boolean },
+  { acceptRollback = false, readOnly = false, exclusive = false }: StoreUse,
 ): Promise<LogStore> {
   const place = storePlaceOf(settings)
   const { heads, schema, storeConnections, acceptVolatile } = settings
@@ -70,6 +77,7 @@ export async function storeOf(
   return postgresLogStore({
     url: place.url,
     readOnly,
+    exclusive,
     acceptRollback,
     acceptVolatile,
     connections: storeConnections,

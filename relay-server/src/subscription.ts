@@ -1,8 +1,9 @@
 import { type DocumentId, encodeMessage, hasCode, MAX_WANTS, SealogError } from 'sealog/protocol'
 import type { Broadcast } from './broadcast.ts'
+import type { Follower } from './followers.ts'
 import { CLOSE, type Peer } from './peer.ts'
 import { rejectFrame, removedDevice, tellable } from './reject.ts'
-import type { Follower, SpaceSequencer } from './space-sequencer.ts'
+import type { SpaceSequencer } from './space-sequencer.ts'
 
 /** Answers that wait for a reader: one that asks for more and takes none is done with. */
 const MAX_OWED = 1024
@@ -10,11 +11,16 @@ const MAX_OWED = 1024
 /** Composes an answer for a reader that has the first `position` entries and knows their state. */
 type AnswerAt = (position: number) => AsyncIterable<Uint8Array>
 
+interface OwedAnswer {
+  readonly ref: number
+  readonly answerAt: AnswerAt
+  readonly onSent: (bytes: number) => void
+  /** Entries that the reader is to have before. */
+  readonly due: number
+}
+
 /** What is still owed to the reader once it has all entries: the answer to a request, or a refusal. */
-type Owed =
-  | { readonly ref: number; readonly answerAt?: undefined }
-  | { readonly ref: number; readonly answerAt: AnswerAt; readonly due: number }
-  | { readonly frame: Uint8Array }
+type Owed = { readonly ref: number; readonly answerAt?: undefined } | OwedAnswer | { readonly frame: Uint8Array }
 
 export interface SubscriptionOptions {
   readonly sequencer: SpaceSequencer
@@ -98,9 +104,10 @@ export class Subscription implements Follower {
    * of entries sent, to the last of its frames nothing else of the log is sent: the reader's view is exactly there when
    * it reads them. Frames go as slowly as the reader takes them. What `answerAt`
    * throws, at once or later, becomes the refusal of `ref`; nobody asks it where the subscription ends before.
+   * @param onSent with the length of each frame; default: it counts as read for this reader
    */
-  answerWith(ref: number, answerAt: AnswerAt): void {
-    this.#owe({ ref, answerAt, due: this.#end() })
+  answerWith(ref: number, answerAt: AnswerAt, onSent: (bytes: number) => void = this.#options.onRead): void {
+    this.#owe({ ref, answerAt, onSent, due: this.#end() })
     this.#catchUp()
   }
 
@@ -111,14 +118,6 @@ export class Subscription implements Follower {
    */
   want(document: DocumentId): void {
     if (this.#wants !== undefined && this.#wants.size < MAX_WANTS) this.#wants.add(document)
-  }
-
-  /**
-   * Answers request `ref` by what the log has from `from` towards `to`, with tracers, for an audit. Where the reader
-   * stands in the log does not matter for it, and stays as it is; but it comes in turn, so that notes never go back.
-   */
-  audit(ref: number, from: number, to: number): void {
-    this.answerWith(ref, position => this.#auditFrames(ref, from, Math.min(to, position)))
   }
 
   #owe(owed: Owed): void {
@@ -218,31 +217,23 @@ export class Subscription implements Follower {
       this.#options.peer.send(owed.frame)
       return
     }
-    if (owed.answerAt !== undefined) return this.#sendAnswer(owed.ref, owed.answerAt)
+    if (owed.answerAt !== undefined) return this.#sendAnswer(owed)
     this.#firstRef = owed.ref
     await this.#sendPart(this.#position)
   }
 
-  async #sendAnswer(ref: number, answerAt: AnswerAt): Promise<void> {
+  async #sendAnswer({ ref, answerAt, onSent }: OwedAnswer): Promise<void> {
     const { sequencer, peer } = this.#options
     try {
       for await (const frame of answerAt(this.#position)) {
         await peer.drained()
         if (this.#hasEnded) return
-        this.#options.onRead(frame.length)
+        onSent(frame.length)
         peer.send(frame)
       }
     } catch (cause) {
       if (!this.#hasEnded) peer.send(rejectFrame({ ref, space: sequencer.space, error: tellable(cause) }))
     }
-  }
-
-  async *#auditFrames(ref: number, from: number, to: number): AsyncGenerator<Uint8Array, void, undefined> {
-    const { sequencer } = this.#options
-    if (from > to) throw new SealogError('ERR_UNEXPECTED', `no entries from ${from} to ${to}`)
-    const { batch, rewound = 0 } = await sequencer.readForAudit(from, to)
-    this.#options.onRead(rewound)
-    yield encodeMessage({ type: 'sync', ref, space: sequencer.space, batch })
   }
 
   async #sendPart(limit: number): Promise<void> {

@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ErrorCode, SealogError, sha256, toBase64Url, toUtf8 } from 'sealog/protocol'
+import { type ErrorCode, SealogError, sha256, toBase64Url, toHex, toUtf8 } from 'sealog/protocol'
+import { acquireInAttempt } from './attempted-space.ts'
 import type { RelayContext } from './context.ts'
 import type { HttpHook } from './http-requests.ts'
 import { tellable } from './reject.ts'
+import { deviceKey } from './space-loads.ts'
 import type { SpaceRegistry } from './space-registry.ts'
 import type { SpaceSequencer } from './space-sequencer.ts'
 import { tileAccess } from './tiles-access.ts'
@@ -78,13 +80,15 @@ function tileServer(context: RelayContext, spaces: SpaceRegistry): Serve {
     const { space, rest } = splitLogPath(path) ?? {}
     if (space === undefined || rest === undefined) throw new SealogError('ERR_UNAUTHORIZED', 'no space is named')
     const credential = await access.authenticate(authorization, space)
-    const lease = await spaces.acquire(space)
+    const auditor = deviceKey(space, toHex(credential.device))
+    const lease = await acquireInAttempt(spaces, attempt, space, { address, device: auditor })
     try {
       const { sequencer } = lease
       // Who was removed through another process has no right in this one either.
       if (store.isShared) await sequencer.level()
       const device = access.deviceOf(sequencer, credential)
       attempt.succeeded()
+      gate.loads.charge(auditor, lease.loaded)
       sequencer.assertLevel()
       gate.read(space, device.number)
       const resource = parseTilePath(rest)

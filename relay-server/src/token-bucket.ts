@@ -35,10 +35,15 @@ export class TokenBucket {
     return this.#balance > 0 ? 0 : Math.floor((-this.#balance / rate.perSecond) * 1000) + 1
   }
 
-  /** Whether or not there is enough: who asks first decides by `wait`. */
-  take(amount: number, rate: Rate, now: number): void {
+  /**
+   * Whether or not there is enough: who asks first decides by `wait`.
+   * @returns what was taken: less than the amount where that is beyond what may be overdrawn
+   */
+  take(amount: number, rate: Rate, now: number): number {
     this.#fill(rate, now)
-    this.#balance = Math.max(-rate.capacity, this.#balance - amount)
+    const before = this.#balance
+    this.#balance = Math.max(-rate.capacity, before - amount)
+    return before - this.#balance
   }
 
   /** What was taken and not used. */

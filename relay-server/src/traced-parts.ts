@@ -40,6 +40,11 @@ export class TracedParts {
     return this.#history.documentsAt(size, latest)
   }
 
+  /** Entries between that state and the nearest one at hand. */
+  distanceTo(size: number, latest: LatestState): number {
+    return this.#history.distanceTo(size, latest)
+  }
+
   /** @throws SealogError whatever the store throws */
   async read({ from, limit, head, latest, carries }: TracedRequest): Promise<SyncPart> {
     const tracerOf = (at: number, entries: readonly StoredEntry[]): Promise<Uint8Array> =>

@@ -22,7 +22,7 @@ async function opened(store: LogStore): Promise<LogStore> {
 
 describePostgres('the operator of a relay on PostgreSQL', cluster => {
   const open = (schema: string) => (readOnly: boolean) =>
-    opened(postgresLogStore({ url: cluster.url, schema, connections: 3, readOnly }))
+    opened(postgresLogStore({ url: cluster.url, schema, connections: 3, readOnly, exclusive: !readOnly }))
 
   /** Every column of the tables of a schema that may be written, and of what type it is. */
   async function columnsOf(schema: string) {

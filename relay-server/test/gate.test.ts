@@ -343,3 +343,23 @@ describe('a webhook', () => {
     expect(outcomes.filter(outcome => outcome === 'ERR_RATE_LIMITED').length).toBe(28)
   })
 })
+
+describe('a read that is paid for before it is made (R-QUOTA-5)', () => {
+  test('gives back what it did not cost, and never more than was taken', () => {
+    const { gate, environment } = gated({ readBytesPerDevice: 10_000, burstTime: 1000 })
+    const next = () => codeOf(() => gate.read(SPACE, 1, 0))
+    gate.charge(SPACE, 1, 9_000).settle(5_000)
+    // Of the 5,000 that are left and the 10,000 that may be overdrawn, all is taken, and all of it was used.
+    const large = gate.charge(SPACE, 1, 1_000_000)
+    expect(next()).toEqual(['ERR_RATE_LIMITED', 1001])
+    large.settle(15_000)
+    expect(next()).toEqual(['ERR_RATE_LIMITED', 1001])
+    expect(codeOf(() => gate.charge(SPACE, 1, 1))).toEqual(['ERR_RATE_LIMITED', 1001])
+    environment.advance(1001)
+    expect(next()).toBe('allowed')
+    // What nobody foresaw is paid for, too; and nobody else pays.
+    gate.charge(SPACE, 1, 0).settle(5_010)
+    expect(next()).toEqual(['ERR_RATE_LIMITED', 501])
+    expect(codeOf(() => gate.charge(SPACE, 2, 1))).toBe('allowed')
+  })
+})

@@ -13,7 +13,7 @@ import {
   wrapsRootOf,
 } from 'sealog/protocol'
 import { describe, expect, test } from 'vitest'
-import { answerKeys } from '../src/keys-answer.ts'
+import { answerKeys, planKeys } from '../src/keys-answer.ts'
 import type { LogStore, StoredWrap } from '../src/log-store.ts'
 import { SPACE, sampleAppend } from '../src/log-store-contract-samples.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'
@@ -22,28 +22,36 @@ import { WrapProofs } from '../src/wrap-proofs.ts'
 const DEVICE = 3
 
 /** A control state of which the answer reads nothing but its epochs. */
-function withEpochs(deliveries: readonly (readonly number[])[]): ControlState {
+function withEpochs(deliveries: readonly (readonly number[])[], wrapsCount = 1000): ControlState {
   const epochs = deliveries.map(
     (indices, epoch): Partial<EpochRecord> => ({
       index: indices[0] ?? epoch,
-      deliveries: indices.map(index => ({ index, wrapsCount: 1000 }) as DeliveryRecord),
+      deliveries: indices.map(index => ({ index, wrapsCount }) as DeliveryRecord),
     }),
   )
   return { epochs } as unknown as ControlState
 }
 
 /** Every delivery has one for the device, with a proof as long as among a thousand. */
-function proofsAtHand(): WrapProofs {
+function proofsAtHand(has = true): Pick<WrapProofs, 'has' | 'prove'> {
   const proof = Array.from({ length: 10 }, () => sha256())
   const wrap = new Uint8Array(WRAP_LENGTH)
   return {
-    has: () => true,
+    has: () => has,
     prove: async (): Promise<ProvenWrap> => ({ device: DEVICE, position: 999, wrap, proof }),
-  } as unknown as WrapProofs
+  }
 }
 
 function asked(from: number, to: number, position = 1_000_000) {
-  return { type: 'get-keys', ref: 1, space: SPACE as SpaceId, from, to, device: DEVICE, position } as const
+  return { type: 'get-keys', ref: 1, space: SPACE as SpaceId, from, to, position } as const
+}
+
+async function answered(
+  proofs: ReturnType<typeof proofsAtHand>,
+  control: ControlState,
+  request: ReturnType<typeof asked>,
+) {
+  return (await answerKeys(proofs, request, DEVICE, planKeys(proofs, control, request))).message
 }
 
 describe('an answer with keys', () => {
@@ -52,7 +60,7 @@ describe('an answer with keys', () => {
     let from = 0
     let count = 0
     for (; from < 2000; count++) {
-      const answer = await answerKeys(proofsAtHand(), many, asked(from, 5000))
+      const answer = await answered(proofsAtHand(), many, asked(from, 5000))
       const frame = encodeMessage(answer)
       expect(frame.length).toBeLessThanOrEqual(MAX_FRAME_LENGTH)
       expect(answer.wraps.map(({ epoch }) => epoch)).toEqual(
@@ -66,7 +74,7 @@ describe('an answer with keys', () => {
 
   test('has of an epoch that was mended over and over the first delivery, and the latest', async () => {
     const indices = Array.from({ length: 500 }, (_, i) => i + 1)
-    const answer = await answerKeys(proofsAtHand(), withEpochs([indices]), asked(0, 0))
+    const answer = await answered(proofsAtHand(), withEpochs([indices]), asked(0, 0))
     expect(answer.wraps.map(({ index }) => index)).toEqual([1, ...indices.slice(-31)])
     expect(encodeMessage(answer).length).toBeLessThanOrEqual(MAX_FRAME_LENGTH)
   })
@@ -74,7 +82,7 @@ describe('an answer with keys', () => {
   test('knows nothing of what stands behind the entries that the reader has', async () => {
     const control = withEpochs([[], [5, 8], [10]])
     const at = async (position: number) => {
-      const { wraps, to } = await answerKeys(proofsAtHand(), control, asked(0, 9, position))
+      const { wraps, to } = await answered(proofsAtHand(), control, asked(0, 9, position))
       return [to, wraps.map(({ index }) => index)]
     }
     expect(await at(1)).toEqual([0, []])
@@ -82,6 +90,59 @@ describe('an answer with keys', () => {
     expect(await at(6)).toEqual([1, [5]])
     expect(await at(9)).toEqual([1, [5, 8]])
     expect(await at(11)).toEqual([2, [5, 8, 10]])
+  })
+})
+
+test.each([
+  [10, 1],
+  [100, 4],
+  [1000, 36],
+])(
+  'among %i devices, one that missed 500 rotations which nobody else asks for gets them in %i answers',
+  (devices, rounds) => {
+    const deliveries = Array.from({ length: 501 }, (_, epoch) => (epoch === 0 ? [] : [epoch]))
+    const control = withEpochs(deliveries, devices)
+    let count = 0
+    for (let from = 1; from <= 500; count++) from = planKeys(proofsAtHand(false), control, asked(from, 500)).to + 1
+    expect(count).toBe(rounds)
+  },
+)
+
+describe('what an answer with keys costs (R-QUOTA-5)', () => {
+  const control = withEpochs(Array.from({ length: 100 }, (_, i) => [i]))
+
+  test('is known before anything is read, and is at least what is sent', async () => {
+    for (const to of [0, 9, 99]) {
+      const request = asked(0, to)
+      const plan = planKeys(proofsAtHand(), control, request)
+      const { message, read } = await answerKeys(proofsAtHand(), request, DEVICE, plan)
+      const frame = encodeMessage(message)
+      expect(plan.cost).toBeGreaterThanOrEqual(read + frame.length)
+      expect(plan.cost).toBeLessThan((read + frame.length) * 1.1 + 1024)
+    }
+  })
+
+  test('has in it what must be read of deliveries that are not at hand, of which one answer holds only so many', () => {
+    const warm = planKeys(proofsAtHand(), control, asked(0, 99))
+    const cold = planKeys(proofsAtHand(false), control, asked(0, 99))
+    expect(warm.to).toBe(99)
+    // A thousand wraps each, in 16 MiB.
+    expect(cold.to).toBe(13)
+    expect(cold.cost - planKeys(proofsAtHand(), control, asked(0, 13)).cost).toBe(14 * 1000 * WRAP_LENGTH)
+    expect(planKeys(proofsAtHand(false), control, asked(cold.to + 1, 99)).to).toBe(27)
+  })
+
+  test('has nothing in it, in the end, for deliveries that hold no wrap for whoever asks: of those no more is read', async () => {
+    const request = asked(0, 13)
+    const readBy = async (proofs: Pick<WrapProofs, 'has' | 'prove'>): Promise<number> =>
+      (await answerKeys(proofs, request, DEVICE, planKeys(proofs, control, request))).read
+    const warm = await readBy(proofsAtHand())
+    const cold = proofsAtHand(false)
+    expect(await readBy(cold)).toBe(warm + 14 * 1000 * WRAP_LENGTH)
+    let looks = 0
+    const forOne: typeof cold.prove = async (...args) => (looks++ === 0 ? cold.prove(...args) : undefined)
+    expect(await readBy({ ...cold, prove: forOne })).toBe(warm + 1000 * WRAP_LENGTH)
+    expect(looks).toBe(14)
   })
 })
 

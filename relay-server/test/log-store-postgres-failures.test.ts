@@ -2,10 +2,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { platformEnvironment } from 'sealog/protocol'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startProxy } from '../../test/crash/tcp-proxy.ts'
-import { describePostgres } from '../../test/helpers/postgres.ts'
-import type { Append, LogStore } from '../src/log-store.ts'
+import type { Append } from '../src/log-store.ts'
 import {
   actorRow,
   bytes,
@@ -18,9 +17,9 @@ import {
   sampleWraps,
   spaceAfter,
 } from '../src/log-store-contract-samples.ts'
-import { type PostgresLogStoreOptions, postgresLogStore } from '../src/log-store-postgres.ts'
 import { bundleChild } from './helpers/bundle-child.ts'
 import type { PostgresReport } from './helpers/postgres-child.ts'
+import { describePostgresStores } from './helpers/postgres-stores.ts'
 
 // A server of its own is started, and brought down: on a busy machine all of it takes its time.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
@@ -29,26 +28,7 @@ const PATIENCE = { timeout: 30_000 }
 /** Every table that an append writes to, in the order in which it may. */
 const WRITTEN = ['spaces', 'entries', 'nodes', 'control_rows', 'documents', 'actors', 'wraps'] as const
 
-describePostgres('PostgreSQL store: whatever fails', cluster => {
-  let url: string
-  const stores: LogStore[] = []
-
-  beforeEach(async () => {
-    url = await cluster.createDatabase()
-  })
-  afterEach(async () => {
-    for (const store of stores.splice(0)) await store.close()
-  })
-
-  async function opened(options: Partial<PostgresLogStoreOptions> = {}): Promise<LogStore> {
-    const store = postgresLogStore({ url, connections: 2, ...options })
-    stores.push(store)
-    await store.open()
-    return store
-  }
-
-  const sql = (text: string): Promise<unknown> => cluster.query(text, [], url)
-
+describePostgresStores('PostgreSQL store: whatever fails', ({ cluster, url, opened, sql }) => {
   /** From now on, what writes to this table does this instead. @returns undoes it */
   async function sabotage(table: string, when: string, action: string): Promise<() => Promise<unknown>> {
     await sql(`CREATE FUNCTION sealog.sabotage() RETURNS trigger LANGUAGE plpgsql AS
@@ -153,8 +133,8 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
   })
 
   test('an acknowledgement that is lost on the way is an error, and the entries are there', async () => {
-    const proxy = await startProxy([url.replace('postgres:', 'http:')])
-    const through = url.replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${proxy.port}`)
+    const proxy = await startProxy([url().replace('postgres:', 'http:')])
+    const through = url().replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${proxy.port}`)
     const store = await opened({ url: through })
     await store.append(sampleAppend({ from: 0, count: 1 }))
     const undo = await sabotage('actors', 'AFTER', 'PERFORM pg_sleep(-5)')
@@ -173,8 +153,8 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
   })
 
   test('a network that falls silent fails the calls in time, and is found by who only listens', async () => {
-    const proxy = await startProxy([url.replace('postgres:', 'http:')])
-    const through = url.replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${proxy.port}`)
+    const proxy = await startProxy([url().replace('postgres:', 'http:')])
+    const through = url().replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${proxy.port}`)
     const platform = platformEnvironment()
     const delays: number[] = []
     const schedule: typeof platform.schedule = (ms, task) => {
@@ -259,7 +239,7 @@ describePostgres('PostgreSQL store: whatever fails', cluster => {
       const cycles = 3
       const acknowledged = { stored: 0, signed: 0 }
       for (let cycle = 1; cycle <= cycles; cycle++) {
-        const told = await Promise.all([0, 1].map(i => runAndKill(child.path, url, cycle * 8 + 5 * i)))
+        const told = await Promise.all([0, 1].map(i => runAndKill(child.path, url(), cycle * 8 + 5 * i)))
         for (const { stored, signed } of told) {
           acknowledged.stored = Math.max(acknowledged.stored, stored)
           acknowledged.signed = Math.max(acknowledged.signed, signed)

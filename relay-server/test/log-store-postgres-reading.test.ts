@@ -1,26 +1,21 @@
 import { type ActorId, type DocumentId, encodeNote, encodeRange, type SpaceId } from 'sealog/protocol'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { describePostgres } from '../../test/helpers/postgres.ts'
+import { beforeEach, expect, test, vi } from 'vitest'
 import type { Append, EntryChoice, LogStore, StoredEntry } from '../src/log-store.ts'
 import { equal } from '../src/log-store-contract-checks.ts'
 import { bytes, EVERYTHING, SPACE, sampleAppend, sampleWraps } from '../src/log-store-contract-samples.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'
-import { postgresLogStore } from '../src/log-store-postgres.ts'
 import { seededRandom } from '../src/seeded-random.ts'
+import { describePostgresStores } from './helpers/postgres-stores.ts'
 
 // A server of its own is started, and brought down: on a busy machine all of it takes its time.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
-describePostgres('PostgreSQL store: large spaces', cluster => {
-  let url: string
+describePostgresStores('PostgreSQL store: large spaces', ({ opened, sql }) => {
   let store: LogStore
 
   beforeEach(async () => {
-    url = await cluster.createDatabase()
-    store = postgresLogStore({ url, connections: 2 })
-    await store.open()
+    store = await opened()
   })
-  afterEach(() => store.close())
 
   test('what is read of a long log, in whatever way and within whatever limits, is what another store reads', async () => {
     const other = memoryLogStore()
@@ -89,7 +84,6 @@ describePostgres('PostgreSQL store: large spaces', cluster => {
     await store.append(append)
     await store.putCosigned(SPACE, 2, noteOf(2))
     expect(await store.inspect(10)).toEqual([])
-    const sql = (text: string) => cluster.query(text, [], url)
     const strays: readonly (readonly [change: string, undo: string, space: SpaceId | undefined])[] = [
       ...['entries', 'nodes', 'control_rows', 'documents', 'actors', 'cosigned', 'wraps'].map(
         table =>
@@ -168,13 +162,14 @@ function longAppend(
       replaced: bytes(below(20), i),
     }
   })
-  const size = from + count
-  const hashes = Array.from(size.toString(2).replaceAll('0', ''), () => bytes(32, 1))
+  const frontierOf = (size: number): Uint8Array =>
+    encodeRange({ size, hashes: Array.from(size.toString(2).replaceAll('0', ''), () => bytes(32, 1)) })
   return {
     ...sample,
     entries,
     nodes: [],
-    frontier: encodeRange({ size, hashes }),
+    base: frontierOf(from),
+    frontier: frontierOf(from + count),
     state: { ...sample.state, actors: [...rows.values()] },
     dropped: from === 0 ? [] : [from - 1, from + 1, from + 2],
   }

@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { describePostgres } from '../../test/helpers/postgres.ts'
+import { describe, expect, test, vi } from 'vitest'
 import type { LogStore } from '../src/log-store.ts'
 import { bytes, EVERYTHING, head, kept, SPACE, sampleAppend, spaceAfter } from '../src/log-store-contract-samples.ts'
 import { type PostgresLogStoreOptions, postgresLogStore } from '../src/log-store-postgres.ts'
+import { describePostgresStores } from './helpers/postgres-stores.ts'
 
 // A server of its own is started, and brought down: on a busy machine all of it takes its time.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
@@ -48,36 +48,17 @@ describe('PostgreSQL store: what cannot be', () => {
   })
 })
 
-describePostgres('PostgreSQL store: how it starts', cluster => {
-  let url: string
-  const stores: LogStore[] = []
-
-  beforeEach(async () => {
-    url = await cluster.createDatabase()
-  })
-  afterEach(async () => {
-    for (const store of stores.splice(0)) await store.close()
-  })
-
-  async function opened(options: Partial<PostgresLogStoreOptions> = {}): Promise<LogStore> {
-    const store = postgresLogStore({ url, connections: 2, ...options })
-    stores.push(store)
-    await store.open()
-    return store
-  }
-
-  const refused = (options: Partial<PostgresLogStoreOptions> = {}) =>
-    expect(postgresLogStore({ url, connections: 2, ...options }).open()).rejects
-  const sql = (text: string, at = url) => cluster.query(text, [], at)
+describePostgresStores('PostgreSQL store: how it starts', ({ cluster, url, store: made, opened, sql }) => {
+  const refused = (options: Partial<PostgresLogStoreOptions> = {}) => expect(made(options).open()).rejects
 
   test('a schema of a later version is refused, and left as it is', async () => {
     await (await opened()).close()
     for (const schema of ['sealog', 'sealog_heads']) {
       const part = schema === 'sealog' ? 'logs' : 'heads'
-      await sql(`INSERT INTO ${schema}.migrations VALUES (2, '${part}')`)
+      await sql(`INSERT INTO ${schema}.migrations VALUES (3, '${part}')`)
       await refused().toMatchObject({ code: 'ERR_STORE_SCHEMA' })
-      expect((await sql(`SELECT version FROM ${schema}.migrations ORDER BY 1`)).rows).toHaveLength(2)
-      await sql(`DELETE FROM ${schema}.migrations WHERE version = 2`)
+      expect((await sql(`SELECT version FROM ${schema}.migrations ORDER BY 1`)).rows).toHaveLength(3)
+      await sql(`DELETE FROM ${schema}.migrations WHERE version = 3`)
     }
     await opened()
   })
@@ -101,7 +82,7 @@ describePostgres('PostgreSQL store: how it starts', cluster => {
     await sql('GRANT USAGE ON SCHEMA sealog, sealog_heads TO plain')
     const rights = 'SELECT, INSERT, UPDATE, DELETE'
     await sql(`GRANT ${rights} ON ALL TABLES IN SCHEMA sealog, sealog_heads TO plain`)
-    const plain = url.replace(/\/\/[^@]*@/, '//plain:plain@')
+    const plain = url().replace(/\/\/[^@]*@/, '//plain:plain@')
     const store = await opened({ url: plain })
     await store.append(sampleAppend({ from: 0, count: 2 }))
     await store.putHead(SPACE, head(2, 10))
@@ -109,7 +90,7 @@ describePostgres('PostgreSQL store: how it starts', cluster => {
   })
 
   test('settings of the database that would weaken the store do not reach it', async () => {
-    const name = new URL(url).pathname.slice(1)
+    const name = new URL(url()).pathname.slice(1)
     const settings = {
       synchronous_commit: 'off',
       default_transaction_isolation: 'serializable',

@@ -58,6 +58,8 @@ test('metrics are for those who run the relay: not on its own port, and nothing 
   expect(JSON.parse((await get(url, '/healthz')).body)).toEqual({ status: 'ok', name: 'relay.example' })
   expect((await get(url, '/readyz')).status).toBe(200)
   expect((await get(url, '/metrics', { method: 'POST' })).status).toBe(405)
+  expect(await get(url, '/metrics', { method: 'HEAD' })).toEqual({ status: 200, body: '' })
+  expect((await get(url, '/metrics?collect=all')).body).toContain('sealog_relay_sockets ')
   expect((await get(url, '/log/x')).status).toBe(404)
   const unwatched = await started()
   expect(unwatched.metricsUrl).toBeUndefined()

@@ -6,8 +6,15 @@ interface Item extends Waiting {
   readonly name: string
 }
 
-const push = (name: string, entries = 1, bytes = entries): Item => ({ name, by: name[0], entries, bytes })
-const barrier = (name: string): Item => ({ name, by: undefined, entries: 0, bytes: 0 })
+const push = (name: string, entries = 1, bytes = entries): Item => ({
+  name,
+  by: name[0],
+  entries,
+  bytes,
+  isControl: false,
+})
+const barrier = (name: string): Item => ({ name, by: undefined, entries: 0, bytes: 0, isControl: false })
+const waitingFor = (name: string, by: string): Item => ({ ...barrier(name), waitsFor: push => push.by === by })
 const names = (items: readonly Item[]): string => items.map(item => item.name).join(' ')
 
 function split(items: readonly Item[], entries: number, bytes = 1000): [string, string] {
@@ -39,11 +46,29 @@ describe('the next group of a space', () => {
     expect(split([barrier('|'), barrier('‖')], 1)).toEqual(['| ‖', ''])
   })
 
+  test('takes what is no push without the pushes that it does not wait for, however many these are', () => {
+    const flood = [push('a1'), push('a2'), push('a3'), push('b1')]
+    expect(split([...flood, waitingFor('?', 'c')], 1)).toEqual(['a1 ?', 'a2 a3 b1'])
+    expect(split([...flood, waitingFor('?', 'b')], 1)).toEqual(['a1', 'a2 a3 b1 ?'])
+    expect(split([...flood, waitingFor('?', 'b')], 2)).toEqual(['a1 b1 ?', 'a2 a3'])
+    // What comes behind it is not what it asked about.
+    expect(split([waitingFor('?', 'b'), ...flood], 1)).toEqual(['? a1', 'a2 a3 b1'])
+  })
+
+  test('lets what waits for nothing pass what waits for everything', () => {
+    expect(split([push('a1'), push('a2'), barrier('|'), waitingFor('?', 'c')], 1)).toEqual(['a1 ?', 'a2 |'])
+  })
+
   test('keeps the order of each author and of what is no push, loses nothing, and always gets on', () => {
     const item = fc.record({ by: fc.constantFrom('a', 'b', 'c', undefined), entries: fc.integer({ min: 0, max: 9 }) })
     fc.assert(
       fc.property(fc.array(item, { maxLength: 30 }), fc.integer({ min: 1, max: 12 }), (items, limit) => {
-        let queue: readonly (Waiting & { id: number })[] = items.map((each, id) => ({ ...each, bytes: 0, id }))
+        let queue: readonly (Waiting & { id: number })[] = items.map((each, id) => ({
+          ...each,
+          bytes: 0,
+          isControl: false,
+          id,
+        }))
         const done: number[] = []
         while (queue.length > 0) {
           const { group, rest } = nextGroup(queue, { entries: limit, bytes: 0 })

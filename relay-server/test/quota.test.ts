@@ -246,8 +246,8 @@ describe('reading what is not new (R-QUOTA-5)', () => {
 
   const SIZE = 11
 
-  async function filled(): Promise<{ world: World; replica: TestReplica }> {
-    const world = await openWorld({ limits })
+  async function filled(rates: Partial<Limits> = limits): Promise<{ world: World; replica: TestReplica }> {
+    const world = await openWorld({ limits: rates })
     const replica = await world.reader()
     for (let i = 0; i < 10; i++) await push(world, replica, change(world, replica, undefined, 2000))
     return { world, replica }
@@ -279,6 +279,7 @@ describe('reading what is not new (R-QUOTA-5)', () => {
       (space: World['space']) => ({ type: 'get-document', space, document: NOTES, snapshot: 2 }) as const,
     ],
     ['get-body', (space: World['space']) => ({ type: 'get-body', space, index: 3, offset: 0 }) as const],
+    ['get-keys', (space: World['space']) => ({ type: 'get-keys', space, from: 0, to: 1 }) as const],
   ])('%s is bounded by what it costs, and goes on after a while', async (_, ask) => {
     const { world, replica } = await filled()
     const first = await untilRefused(world, replica, ref => ({ ...ask(world.space), ref }))
@@ -295,6 +296,27 @@ describe('reading what is not new (R-QUOTA-5)', () => {
     const ref = again.open(world.space, world.owner, SIZE + 1)
     await world.relay.deliverAll()
     expect(again.syncs.map(sync => sync.ref)).toContain(ref)
+  })
+
+  test.each([
+    ['audits', (space: World['space']) => ({ type: 'read', space, from: 1, to: 11 }) as const],
+    ['keys', (space: World['space']) => ({ type: 'get-keys', space, from: 0, to: 1 }) as const],
+  ])('%s that are asked for at once, on many sockets, are paid for before the work', async (_, ask) => {
+    const { world, replica } = await filled({ readBytesPerDevice: 12_000, burstTime: 1000 })
+    const readers = [replica]
+    while (readers.length < 3) {
+      world.environment.advance(60_000)
+      readers.push(await world.reader())
+    }
+    world.environment.advance(60_000)
+    for (const reader of readers) {
+      for (let i = 0; i < 10; i++) reader.send({ ...ask(world.space), ref: reader.ref() })
+    }
+    await world.relay.deliverAll()
+    const refused = readers.flatMap(({ rejects }) => rejects).filter(({ code }) => code === 'ERR_RATE_LIMITED')
+    // Each costs 4 kB or more, and the last one that is served may be on credit.
+    expect(refused.length).toBeGreaterThan(30 - 6)
+    expect(refused.length).toBeLessThan(30)
   })
 
   test('all of a log over and over ends in waiting', async () => {

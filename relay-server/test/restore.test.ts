@@ -23,9 +23,10 @@ import type { LogRecord } from '../src/log-record.ts'
 import type { LogStore } from '../src/log-store.ts'
 import { memoryLogStore } from '../src/log-store-memory.ts'
 import { sqliteLogStore } from '../src/log-store-sqlite.ts'
+import { placeFor, type Restorer } from '../src/restoration-places.ts'
 import { cosigned } from './helpers/answers.ts'
 import { filler, pushEntryOf, type TestDevice } from './helpers/authoring.ts'
-import type { TestReplica } from './helpers/replica.ts'
+import { TestReplica } from './helpers/replica.ts'
 import { setBackStore } from './helpers/set-back.ts'
 import { admit, openWorld } from './helpers/world.ts'
 
@@ -45,14 +46,17 @@ interface LossOptions {
   /** The relay still knows what it signed. */
   readonly keepHead?: boolean
   readonly left?: number
+  readonly addressOf?: (url: string) => string | undefined
   readonly body?: (i: number) => Uint8Array
 }
 
 /** A relay that has lost the end of a log, which a replica has. */
-async function loss({ fresh = memoryLogStore, limits = {}, keepHead = false, left = LEFT, body }: LossOptions = {}) {
+async function loss(options: LossOptions = {}) {
+  const { fresh = memoryLogStore, limits = {}, keepHead = false, left = LEFT, addressOf, body } = options
   const records: LogRecord[] = []
   const store = setBackStore(fresh)
-  const world = await openWorld({ store, limits, log: record => records.push(record) })
+  const log = (record: LogRecord): void => void records.push(record)
+  const world = await openWorld({ store, limits, log, ...(addressOf === undefined ? {} : { addressOf }) })
   const { space, owner, relay, environment } = world
   const replica = await world.reader()
   let written = 0
@@ -299,7 +303,8 @@ describe('what is given back is the very log that was signed, or nothing changes
     const smaller = notes.find(note => parseNote(note).checkpoint.size === 8) as Uint8Array
     const member = await lossy.world.connect()
     const entries = lossy.lost.slice(0, 8 - LEFT)
-    expect(await give(lossy, member, { note: smaller, entries })).toBe('ERR_UNEXPECTED')
+    expect(await give(lossy, member, { note: smaller, entries })).toBe('ERR_RELAY_BEHIND')
+    expect(member.rejects.at(-1)?.position).toBe(LEFT)
     // A relay that knows of no larger one takes it; then the rest is restored on top of that.
     const other = await loss()
     const giver = await other.world.connect()
@@ -365,28 +370,134 @@ test('one who begins and does not go on makes way after a while (R-RESTORE-5)', 
   expect((await readAll(lossy)).range.size).toBe(ALL)
 })
 
-test('one who goes on for ever makes way after a quarter of an hour (R-RESTORE-5)', async () => {
-  const lossy = await loss()
-  const { world, lost, note } = lossy
-  const first = await world.connect()
-  for (let minute = 0; minute < 15; minute++) {
-    expect(await give(lossy, first, { note, entries: [], more: true })).toBeUndefined()
-    expect(await give(lossy, await world.connect(), { note, entries: lost })).toBe('ERR_RATE_LIMITED')
-    world.environment.advance(59_000)
+describe('whoever holds a place and brings nothing keeps nobody from restoring (R-RESTORE-5)', () => {
+  const HOLDER = 'ws://203.0.113.66'
+  const MEMBER = 'ws://198.51.100.4'
+
+  /** Its address is the host of the URL. */
+  async function from({ world }: Loss, url: string): Promise<TestReplica> {
+    const replica = new TestReplica(world.relay, url)
+    await world.relay.deliverAll()
+    return replica
   }
-  world.environment.advance(20_000)
-  expect(await give(lossy, await world.connect(), { note, entries: lost })).toBeUndefined()
+
+  test('with one connection: another has a place of its own after ten seconds', async () => {
+    const lossy = await loss()
+    const { world, lost, note } = lossy
+    const holder = await world.connect()
+    const member = await world.connect()
+    const begin = { note, entries: lost.slice(0, 2), more: true }
+    expect(await give(lossy, holder, { note, entries: [], more: true })).toBeUndefined()
+    expect(await give(lossy, member, begin)).toBe('ERR_RATE_LIMITED')
+    const { retryAfter } = member.rejects.at(-1) ?? {}
+    expect(retryAfter).toBe(5000)
+    world.environment.advance(5000)
+    expect(await give(lossy, member, begin)).toBe('ERR_RATE_LIMITED')
+    world.environment.advance(5000)
+    expect(await give(lossy, member, begin)).toBeUndefined()
+    // Neither is in the way of the other.
+    expect(await give(lossy, holder, { note, entries: lost.slice(0, 1), more: true })).toBeUndefined()
+    expect(await give(lossy, member, { note, from: LEFT + 2, entries: lost.slice(2) })).toBeUndefined()
+    expect((await readAll(lossy)).range.size).toBe(ALL)
+    expect(await give(lossy, holder, { note, from: LEFT + 1, entries: lost.slice(1) })).toBe('ERR_UNEXPECTED')
+  })
+
+  test('with any number of connections from one address, and as much noise as it likes', async () => {
+    const limits = { failuresPerAddress: 0 }
+    const addressOf = (url: string): string => new URL(url).hostname
+    const lossy = await loss({ limits, addressOf })
+    const { world, lost, note } = lossy
+    const noise = lost.map(entry => ({ ...entry, body: undefined }))
+    for (let i = 0; i < 8; i++) {
+      const holder = await from(lossy, HOLDER)
+      // It is itself that it drives out, if anybody.
+      const taken = await give(lossy, holder, { note, entries: noise.slice(0, 1), more: true })
+      expect(taken).toBe(i % 2 === 0 ? undefined : 'ERR_RATE_LIMITED')
+      world.environment.advance(i % 2 === 0 ? 5000 : 6000)
+    }
+    expect(await give(lossy, await from(lossy, MEMBER), { note, entries: lost })).toBeUndefined()
+    expect((await readAll(lossy)).range.size).toBe(ALL)
+  })
+
+  test('with connections from everywhere: the slowest of them makes way, time and again', async () => {
+    const lossy = await loss()
+    const { world, lost, note } = lossy
+    const holders: TestReplica[] = []
+    for (let i = 0; i < 4; i++) {
+      const holder = await world.connect()
+      expect(await give(lossy, holder, { note, entries: lost.slice(0, i), more: true })).toBeUndefined()
+      holders.push(holder)
+      world.environment.advance(10_000)
+    }
+    const member = await world.connect()
+    expect(await give(lossy, member, { note, entries: lost.slice(0, 5), more: true })).toBeUndefined()
+    // Who made way has to begin anew, and takes the place of the next slowest for that, not of the one who is at it.
+    expect(
+      await give(lossy, holders[3] as TestReplica, { note, from: LEFT + 3, entries: [], more: true }),
+    ).toBeUndefined()
+    expect(await give(lossy, holders[0] as TestReplica, { note, entries: [], more: true })).toBeUndefined()
+    expect(await give(lossy, holders[1] as TestReplica, { note, from: LEFT + 1, entries: [], more: true })).toBe(
+      'ERR_RELAY_BEHIND',
+    )
+    expect(await give(lossy, member, { note, from: LEFT + 5, entries: lost.slice(5) })).toBeUndefined()
+    expect((await readAll(lossy)).range.size).toBe(ALL)
+  })
+
+  test('who brings enough is not displaced by those who bring less, but not for ever', () => {
+    const place = (by: Restorer, begun: number, time: number, length: number) => ({ by, begun, time, length })
+    const minutes = (count: number): number => count * 60_000
+    const one = (): Restorer => ({ address: undefined })
+    const enough = 40_000 * 60 * 20
+    const four = (time: number) => Array.from({ length: 4 }, () => place(one(), 0, time, enough))
+    expect(() => placeFor(four(minutes(10)), one(), minutes(10))).toThrow('ERR_RATE_LIMITED')
+    expect(placeFor(four(minutes(15)), one(), minutes(15))).toBeDefined()
+    expect(placeFor(four(minutes(8)), one(), minutes(9))).toBeDefined()
+    const slow = place(one(), 0, minutes(10), 1000)
+    expect(placeFor([...four(minutes(10)).slice(1), slow], one(), minutes(10))).toBe(slow)
+    // Of its own address, one that brings enough stays as well.
+    const own = place({ address: 'a' }, 0, minutes(1), enough)
+    expect(() => placeFor([own], { address: 'a' }, minutes(1))).toThrow('ERR_RATE_LIMITED')
+    expect(placeFor([own], { address: 'b' }, minutes(1))).toBeUndefined()
+  })
+})
+
+test('of two whose last parts come together, one restores and the other finds nothing missing', async () => {
+  const lossy = await loss()
+  const { world, lost, note, records } = lossy
+  const first = await world.connect()
+  const second = await world.connect()
+  expect(await give(lossy, first, { note, entries: [], more: true })).toBeUndefined()
+  world.environment.advance(10_000)
+  expect(await give(lossy, second, { note, entries: [], more: true })).toBeUndefined()
+  for (const each of [first, second]) {
+    each.send({ type: 'restore', ref: each.ref(), space: world.space, note, from: LEFT, entries: lost, more: false })
+  }
+  await world.relay.deliverAll()
+  expect([...first.rejects, ...second.rejects].map(({ code }) => code)).toEqual(['ERR_UNEXPECTED'])
+  expect((await readAll(lossy)).range.size).toBe(ALL)
+  expect(records.map(({ event }) => event)).not.toContain('restore-refused')
+})
+
+test('parts that are given back one by one stay together, though nobody else holds the space', async () => {
+  // A space that nobody holds is forgotten at once.
+  const lossy = await loss({ limits: { idleSpaces: 0 } })
+  const { world, lost, note } = lossy
+  const member = await world.connect()
+  for (let i = 0; i < lost.length; i++) {
+    const part = { note, from: LEFT + i, entries: lost.slice(i, i + 1), more: i < lost.length - 1 }
+    expect(await give(lossy, member, part)).toBeUndefined()
+  }
   expect((await readAll(lossy)).range.size).toBe(ALL)
 })
 
-test('what was begun before the space was read anew takes no room from those who come next (R-RESTORE-5)', async () => {
-  // A space that nobody holds is forgotten at once.
+test('what was begun over and over takes no room from those who come next (R-RESTORE-5)', async () => {
   const lossy = await loss({ limits: { idleSpaces: 0, stagedBytes: 20_000 } })
   const { world, lost, note } = lossy
   const member = await world.connect()
   for (let i = 0; i < 16; i++) {
     expect(await give(lossy, member, { note, entries: lost.slice(0, 3), more: true })).toBeUndefined()
   }
+  world.environment.advance(10_000)
   const next = await world.connect()
   expect(await give(lossy, next, { note, entries: lost })).toBeUndefined()
   expect((await readAll(lossy)).range.size).toBe(ALL)

@@ -52,7 +52,7 @@ function entriesIn(syncs: readonly Sync[]): number {
 }
 
 describe('a sparse reader', () => {
-  test('gets all headers, bodies of control entries and of what it wants, and can verify each transition (R-SPARSE-2)', async () => {
+  test('gets all headers, bodies of control entries and of what it wants, and can verify each transition (R-SPARSE-2, R-TRACER-6)', async () => {
     const world = await openWorld()
     const writer = await world.reader()
     await write(world, writer, [WANTED, OTHER, WANTED])

@@ -9,7 +9,8 @@ import {
 import { describe, expect, test } from 'vitest'
 import type { Broadcast } from '../src/broadcast.ts'
 import type { Peer } from '../src/peer.ts'
-import type { Reader, SpaceSequencer } from '../src/space-sequencer.ts'
+import type { Reader } from '../src/shown-log.ts'
+import type { SpaceSequencer } from '../src/space-sequencer.ts'
 import { Subscription } from '../src/subscription.ts'
 
 const SPACE = 'ab'.repeat(32) as SpaceId

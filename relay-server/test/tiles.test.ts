@@ -340,6 +340,25 @@ describe('whoever has no right', () => {
     expect(checks.count).toBe(count + 3)
   })
 
+  test('pays for what is brought into memory for it, with a right or without (R-QUOTA-6)', async () => {
+    // About three times what a small space takes; none stays in memory.
+    const { world, hook, ask, bearer } = await served({ loadBytesPerAddress: 60_000, burstTime: 1000, idleSpaces: 0 })
+    const { space, owner, environment } = world
+    const path = `/log/${space}/tile/0/000.p/1`
+    const stranger = await bearer(makeDevice(environment.random))
+    hook.address = '203.0.113.7'
+    const statuses: number[] = []
+    for (let i = 0; i < 6; i++) statuses.push((await ask(path, { authorization: stranger })).status)
+    expect([...new Set(statuses)]).toEqual([401, 429])
+    const authorization = await bearer(owner)
+    expect((await ask(path, { authorization })).status).toBe(429)
+    hook.address = '203.0.113.8'
+    expect((await ask(path, { authorization })).status).toBe(200)
+    hook.address = '203.0.113.7'
+    environment.advance(2000)
+    expect((await ask(path, { authorization })).status).toBe(200)
+  })
+
   test('is soon told to wait, by address; whoever has a right is not (R-TILES-7)', async () => {
     const { world, hook, ask, bearer } = await served({ failuresPerAddress: 1 })
     const { space, owner } = world

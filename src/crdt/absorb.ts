@@ -1,12 +1,15 @@
 import type { DocumentId } from '../ids.ts'
 import type { ControlState } from '../verify/control-state.ts'
 import type { Advanced, LogView } from '../verify/log.ts'
+import type { DocumentUpdate } from './content-intake.ts'
 import { type Draft, draftEntry, draftOf, metaOf, type StoppedEntry } from './document-draft.ts'
-import type { DocumentSet, DocumentUpdate } from './document-set.ts'
+import { encodeMeta } from './document-meta.ts'
+import type { DocumentSet } from './document-set.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
+import { encodeFileRow } from './file-row.ts'
 import { historyRows } from './history-rows.ts'
 import { keysIn } from './receive.ts'
-import { documentKey, encodeFileRow, encodeMeta, ordinal } from './rows.ts'
+import { documentKey, ordinal } from './rows.ts'
 import { viewRows } from './view-rows.ts'
 
 /** One store transaction for a verified batch, and what is to be told to the open documents once it is durable. */

@@ -1,19 +1,21 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { equalBytes } from '../bytes.ts'
 import { changeTag, openBody } from '../crypto/keyring.ts'
-import { hasCode, SealogError } from '../errors.ts'
+import { SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
 import { assertPlaces, type Chain, type ProvenDocument, prependChain } from '../verify/document-proof.ts'
 import { headerContext } from '../verify/entry.ts'
-import { bodyOf, type VerifiedEntry } from '../verify/log.ts'
+import { bodyOf } from '../verify/entry-body.ts'
+import type { VerifiedEntry } from '../verify/log.ts'
 import type { DocumentRecord } from '../verify/state.ts'
+import type { ChangeTip } from './chain-place.ts'
 import type { AnyDoc } from './content.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
 import { type KeysOf, keysIn } from './receive.ts'
-import type { ChangeTip } from './rows.ts'
 import { type ProvenActor, type VerifiedSnapshot, verifySnapshot } from './snapshot.ts'
 import { type CoveredActor, decodeSnapshotPayload, type SnapshotPayload } from './snapshot-payload.ts'
 import type { SpaceChannel } from './space-channel.ts'
+import { type UncheckedDocument, uncheckedBelow } from './unchecked.ts'
 
 /** A document as it came by fast-forward, checked as far as it can be without the entries that the snapshot covers. */
 export interface Adoption {
@@ -24,6 +26,8 @@ export interface Adoption {
   /** What the snapshot does not cover, in the order of the log. */
   readonly entries: readonly VerifiedEntry[]
   readonly keysOf: KeysOf
+  /** What has yet to be held against the tags below the last covered ones; undefined where there are none. */
+  readonly unchecked: UncheckedDocument | undefined
   /** Gives up the memory of one that is not used. */
   discard(): void
 }
@@ -46,7 +50,7 @@ export interface AdoptOptions {
   readonly actor: ActorId | undefined
 }
 
-/** A snapshot that is not what the signed tags commit to: its author made it so. Or one that is not served. */
+/** A snapshot that is not what the signed tags commit to: its author made it so. Or one not served, or lacking a key here. */
 export class SnapshotRefused extends Error {
   readonly entry: VerifiedEntry
   readonly error: SealogError
@@ -55,6 +59,13 @@ export class SnapshotRefused extends Error {
     super(error.message, { cause: error })
     this.entry = entry
     this.error = error
+  }
+}
+
+/** A snapshot that does not go with what was here: which of the two holds, only all entries from the first settle. */
+export class SnapshotContradicted extends Error {
+  constructor() {
+    super('the snapshot contradicts what was here')
   }
 }
 
@@ -103,10 +114,27 @@ export async function prepareAdoption(
     snapshot: adopted,
     entries,
     keysOf,
+    unchecked: entry && opened && uncheckedOf(entry, opened, proven, fetcher.chains),
     discard: () => {
       if (adopted !== undefined) Automerge.free(adopted.doc)
     },
   }
+}
+
+/** The snapshot was held against the last covered entry of each actor: what is below comes in the background. */
+function uncheckedOf(
+  { index, actor, header: { document, device } }: VerifiedEntry,
+  { covered }: SnapshotPayload,
+  { state }: ProvenDocument,
+  chains: ReadonlyMap<ActorId, Chain>,
+): UncheckedDocument | undefined {
+  const unchecked = covered.flatMap(item => {
+    const last = chains.get(item.actor)?.find(({ header }) => header.seq === item.seq)
+    return (last && uncheckedBelow(last, item)) ?? []
+  })
+  const member = state.control.devices.get(device)?.member
+  if (member === undefined || unchecked.length === 0) return undefined
+  return { document, snapshot: { index, actor, member }, isRefuted: false, chains: unchecked }
 }
 
 /** The chains of a document, longer where that is needed. */
@@ -233,19 +261,23 @@ function tagAmong(
 ): Uint8Array {
   const own = changeTag(keysOf(document, header.epoch).tag, committed)
   if (header.kind === 'changes' || header.kind === 'import') return own
+  let lacking: SealogError | undefined
   for (let epoch = header.epoch; epoch >= birthEpoch; epoch--) {
     const tag = tagIn(keysOf, document, epoch, committed)
-    if (tag !== undefined && equalBytes(tag, header.tag)) return tag
+    if (tag instanceof SealogError) lacking ??= tag
+    else if (equalBytes(tag, header.tag)) return tag
   }
+  // It may be the very epoch whose secret is not here: nobody is accused by that.
+  if (lacking !== undefined) throw lacking
   return own
 }
 
-/** Undefined of an epoch whose secret is not here. */
-function tagIn(keysOf: KeysOf, document: DocumentId, epoch: number, committed: Uint8Array): Uint8Array | undefined {
+/** @returns ERR_KEY of an epoch whose secret is not here */
+function tagIn(keysOf: KeysOf, document: DocumentId, epoch: number, committed: Uint8Array): Uint8Array | SealogError {
   try {
     return changeTag(keysOf(document, epoch).tag, committed)
   } catch (error) {
-    if (hasCode(error, 'ERR_KEY')) return undefined
+    if (error instanceof SealogError && error.code === 'ERR_KEY') return error
     throw error
   }
 }

@@ -2,12 +2,16 @@ import { equalBytes } from '../bytes.ts'
 import type { ActorId } from '../ids.ts'
 import { findActor } from '../verify/state.ts'
 import type { Adoption } from './adopt.ts'
+import type { AdoptionTrial } from './adoption-trial.ts'
+import type { ChangeTip } from './chain-place.ts'
 import type { AnyDoc } from './content.ts'
 import { writesIn } from './displacement.ts'
 import { draftEntry, draftOf, metaOf } from './document-draft.ts'
+import { type DocumentMeta, emptyMeta } from './document-meta.ts'
+import { type FileRow, savedRow } from './file-row.ts'
 import { knownContent } from './known-content.ts'
+import type { LocalChange } from './local-row.ts'
 import type { ParkedBody } from './parked-rows.ts'
-import { type ChangeTip, type DocumentMeta, emptyMeta, type FileRow, type LocalChange, savedRow } from './rows.ts'
 import type { StoreRow } from './store.ts'
 
 /** What takes the place of a document's content. */
@@ -25,6 +29,10 @@ export interface AdoptionPlan {
   readonly isHeldBack: boolean
   /** The own chain is closed: own changes that the log does not hold have yet to be carried over. */
   readonly isClosed: boolean
+  /** What was here was not checked to the end. */
+  readonly isDoubted: boolean
+  /** The document as it will be; undefined where nobody has it open. */
+  readonly trial: AdoptionTrial | undefined
   readonly puts: readonly StoreRow[]
   readonly deletes: readonly Uint8Array[]
 }
@@ -56,7 +64,7 @@ export const CLOSED: number = Number.MAX_SAFE_INTEGER
 export function planAdoption(
   { snapshot, entries, keysOf, record, document }: Adoption,
   { meta: before, own, tip, locals, doc }: Present,
-): Omit<AdoptionPlan, 'puts' | 'deletes'> {
+): Omit<AdoptionPlan, 'isDoubted' | 'trial' | 'puts' | 'deletes'> {
   const saved: readonly FileRow[] = snapshot === undefined ? [] : [savedRow(snapshot.count, snapshot.payload.saved)]
   const nextFile = before.nextFile + saved.length
   const tips = snapshot?.tips ?? new Map<ActorId, ChangeTip>()

@@ -1,8 +1,8 @@
 import type { ActorId, MemberId } from '../ids.ts'
 import type { ControlState } from '../verify/control-state.ts'
 import { type DocumentRecord, findActor } from '../verify/state.ts'
+import type { ChangeTip } from './chain-place.ts'
 import type { AnyDoc } from './content.ts'
-import type { ChangeTip } from './rows.ts'
 import { type TextPath, textAuthors } from './text-authors.ts'
 
 /** A stretch of a text, and whose it is. */

@@ -2,9 +2,10 @@ import type { SignatureVerifier } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import { CONTROL_DOCUMENT } from '../ids.ts'
-import { retryDelay } from '../relay/client.ts'
+import { retryDelay } from '../relay/retry-delay.ts'
+import { advance } from '../verify/advance.ts'
 import { assertChecks } from '../verify/check.ts'
-import { advance, type Batch, type LogView } from '../verify/log.ts'
+import type { Batch, LogView, VerifiedEntry } from '../verify/log.ts'
 import { keepDocuments } from '../verify/tracer.ts'
 import type { SpaceChannel } from './space-channel.ts'
 import type { Vouched } from './trust.ts'
@@ -26,6 +27,8 @@ export interface AuditOptions {
   readonly environment: Environment
   /** Keep what is learnt of all documents, for a replica that wants them all; otherwise of none. */
   readonly keepsAll: boolean
+  /** Entries were verified, in order; what is to be kept of them is durable with the progress at the latest. */
+  readonly onVerified: (entries: readonly VerifiedEntry[]) => Promise<void>
   /** Keeps the progress; now and then. */
   readonly onProgress: (vouched: Vouched) => Promise<void>
   /** Every skipped entry was verified, and leads to the state that was skipped to. */
@@ -112,7 +115,7 @@ export class Audit {
   }
 
   async #take(batch: Batch): Promise<void> {
-    const { verifier, keepsAll, onProgress } = this.#options
+    const { verifier, keepsAll, onVerified, onProgress } = this.#options
     const advanced = advance(this.#vouched.audited, batch)
     await assertChecks(verifier, advanced.checks)
     this.#witness.accepted(advanced.view, batch.note, batch)
@@ -121,6 +124,7 @@ export class Audit {
     // Without the heads on the way: the last note is the one that was skipped to, and older than they are.
     const anchors = advanced.view.anchors.filter(({ size }) => size <= this.#vouched.target.size)
     const audited = { ...advanced.view, state: kept, head: undefined, anchors }
+    await onVerified(advanced.entries)
     this.#vouched = { ...this.#vouched, audited }
     const { size } = audited.range
     if (size - this.#kept < size * KEPT_SHARE) return

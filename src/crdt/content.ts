@@ -2,7 +2,9 @@ import * as Automerge from '@automerge/automerge/slim'
 import { concat, fromHex, toHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId } from '../ids.ts'
-import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
+import type { ChangeTip } from './chain-place.ts'
+import type { FileRow } from './file-row.ts'
+import type { LocalChange } from './local-row.ts'
 
 /** An Automerge document, and one step of how it became another. */
 export type Doc<T> = Automerge.Doc<T>

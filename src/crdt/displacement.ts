@@ -2,9 +2,10 @@ import * as Automerge from '@automerge/automerge/slim'
 import { labelledHash } from '../crypto/hash.ts'
 import type { ActorId } from '../ids.ts'
 import { carryOver } from './carry-over.ts'
+import type { ChangeTip } from './chain-place.ts'
 import { type AnyDoc, hasChange, localRow } from './content.ts'
 import { GuardedContent } from './guarded-content.ts'
-import type { ChangeTip, LocalChange } from './rows.ts'
+import type { LocalChange } from './local-row.ts'
 
 /** An own actor that occurs in the import that the document begins with, and the one that takes its place. */
 export interface Displacement {

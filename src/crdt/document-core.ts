@@ -2,10 +2,12 @@ import * as Automerge from '@automerge/automerge/slim'
 import { fromHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
+import type { ChangeTip } from './chain-place.ts'
 import { type AnyDoc, changeCount, type PatchBatch, withoutChanges } from './content.ts'
+import type { FileRow } from './file-row.ts'
 import { inspect } from './guard.ts'
 import { GuardedContent, type Taken } from './guarded-content.ts'
-import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
+import type { LocalChange } from './local-row.ts'
 
 /** Most bytes of one change: what fits into a body that every space takes (16 MiB), with room for padding. */
 export const MAX_CHANGE_LENGTH: number = 15 * 1024 * 1024
@@ -242,6 +244,21 @@ export class DocumentCore {
     this.#content = content
     if (tip !== undefined) this.markProven(tip)
     this.#savedCount = savedCount
+    return { before, doc: content.doc, patches: [] }
+  }
+
+  /**
+   * The same, where what was here was refuted, and own changes that built on it go with it.
+   * @param kept own changes that are on top of the content, of those that were not proven
+   */
+  setBack(content: GuardedContent, tip: ChangeTip | undefined, kept: readonly LocalChange[]): PatchBatch {
+    const before = this.doc
+    this.#content = content
+    this.#tip = tip
+    const isKept = new Set(kept)
+    this.#unsavedFrom = this.#locals.slice(0, this.#unsavedFrom).filter(change => isKept.has(change)).length
+    this.#locals = [...kept]
+    this.#savedCount = 0
     return { before, doc: content.doc, patches: [] }
   }
 

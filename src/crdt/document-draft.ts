@@ -1,9 +1,12 @@
 import type { ActorId } from '../ids.ts'
 import type { VerifiedEntry } from '../verify/log.ts'
+import { type ChangeTip, entryBefore } from './chain-place.ts'
+import type { DocumentMeta, Stopped } from './document-meta.ts'
+import type { FileRow } from './file-row.ts'
 import { importedActors } from './import-payload.ts'
+import type { LocalChange } from './local-row.ts'
 import { type ParkedBody, parkedEntry, placeOf } from './parked-rows.ts'
 import { type KeysOf, type Received, receiveEntry } from './receive.ts'
-import { type ChangeTip, type DocumentMeta, entryBefore, type FileRow, type LocalChange, type Stopped } from './rows.ts'
 
 /** An entry from which on nothing of its actor is applied. */
 export interface StoppedEntry {

@@ -1,49 +1,28 @@
 import { toHex } from '../bytes.ts'
-import type { SignatureVerifier } from '../crypto/sign.ts'
-import type { Environment } from '../environment.ts'
 import { hasCode, SealogError } from '../errors.ts'
-import { type ActorId, DIRECTORY_DOCUMENT, type DocumentId } from '../ids.ts'
-import { retryDelay } from '../relay/client.ts'
+import type { ActorId, DocumentId } from '../ids.ts'
+import { retryDelay } from '../relay/retry-delay.ts'
 import { assertChecks } from '../verify/check.ts'
 import { type ProvenDocument, verifyDocument } from '../verify/document-proof.ts'
-import type { LogView } from '../verify/log.ts'
 import { decodeDocumentHead } from '../verify/records.ts'
-import { knownDocument, type SpaceState } from '../verify/state.ts'
-import { type Adoption, prepareAdoption, SnapshotRefused } from './adopt.ts'
-import type { DocumentSet } from './document-set.ts'
-import type { SpaceKeys } from './epoch-secrets.ts'
-import type { Problems } from './problems.ts'
+import { knownDocument } from '../verify/state.ts'
+import { type Adoption, prepareAdoption, SnapshotContradicted, SnapshotRefused } from './adopt.ts'
+import { HELD_BACK } from './adoption-plan.ts'
+import type { DocumentFetchesOptions } from './document-fetches-options.ts'
+import type { Stopped } from './document-meta.ts'
+import { helpfulSnapshot } from './helpful-snapshot.ts'
+import { isReadable } from './readable.ts'
 import { isCongested } from './refusals.ts'
-import type { Stopped } from './rows.ts'
-import type { RecordsAnswer, SpaceChannel } from './space-channel.ts'
+import type { RecordsAnswer } from './relay-questions.ts'
 
 /** Documents that are asked for at a time: each is put together in memory. */
 const FETCHES = 2
 /** A document that takes longer shows as a problem, and keeps no other from being asked for, in milliseconds. */
 const LATE = 30_000
+/** Stands for no snapshot in a `get-document`. */
+const ALL_ENTRIES = 2
 /** Delay before a document is asked for again that the relay did not serve, in milliseconds. */
 const RETRY = 5_000
-
-export interface DocumentFetchesOptions {
-  readonly channel: SpaceChannel
-  readonly verifier: SignatureVerifier
-  readonly environment: Environment
-  readonly documents: DocumentSet
-  readonly problems: Problems
-  readonly view: () => LogView
-  readonly keys: () => SpaceKeys
-  /** Makes a document that came the one that is here; inside `exclusive`. */
-  readonly adopt: (document: DocumentId, state: SpaceState, adoption: Adoption | undefined) => Promise<void>
-  /** A document of which this replica has no keys: it stays where it is. */
-  readonly onLocked: (document: DocumentId, birthEpoch: number) => void
-  /** A document arrived; what is held back may go on. */
-  readonly onAdopted: () => Promise<void>
-  /** What came is not all: it is wanted once more. */
-  readonly onLacking: (document: DocumentId) => void
-  /** More may be asked for now. */
-  readonly onFree: () => void
-  readonly onUpdate: () => void
-}
 
 /** A document as the relay served it. */
 interface Prepared {
@@ -64,8 +43,12 @@ export class DocumentFetches {
   readonly #fetching = new Map<DocumentId, string | undefined>()
   /** Leaf hashes, in hex, of snapshots that were asked for what parked actors wrote. */
   readonly #tried = new Set<string>()
+  /** Those of them for which a key was missing. */
+  readonly #locked = new Set<string>()
   /** Documents that were put together from all entries, as a snapshot left something open. */
   readonly #replayed = new Set<DocumentId>()
+  /** Documents that are to be put together from all entries. */
+  readonly #whole = new Set<DocumentId>()
   /** Which snapshot to ask for, of documents whose latest was wrong. */
   readonly #snapshots = new Map<DocumentId, number>()
   /** Of those that are on their way: they have been for long. */
@@ -98,14 +81,26 @@ export class DocumentFetches {
     this.#timers.clear()
   }
 
+  /** Secrets of epochs came that were not here: what did not help for want of them may now. */
+  keysArrived(): void {
+    for (const hash of this.#locked) this.#tried.delete(hash)
+    this.#locked.clear()
+  }
+
   /** Asks for a document that is not here. */
   fetch(document: DocumentId): void {
-    this.#fetch(document, this.#snapshots.get(document) ?? 0)
+    this.#fetch(document, this.#whole.has(document) ? ALL_ENTRIES : (this.#snapshots.get(document) ?? 0))
+  }
+
+  /** A snapshot of the document is not what the log commits to, or may not be: all entries from the first settle it. */
+  replay(document: DocumentId): void {
+    this.#whole.add(document)
+    this.#options.onLacking(document)
   }
 
   /** Asks for what parked actors wrote in a document that is here otherwise, where a snapshot may have it. */
   fetchParked(document: DocumentId, stopped: ReadonlyMap<ActorId, Stopped>): void {
-    const helpful = this.#helpful(document, stopped)
+    const helpful = helpfulSnapshot(knownDocument(this.#options.view().state, document), stopped, this.#tried)
     if (helpful !== undefined) this.#fetch(document, helpful.choice, helpful.hash)
   }
 
@@ -148,21 +143,6 @@ export class DocumentFetches {
     this.#options.onFree()
   }
 
-  /** A snapshot that may have what actors wrote who are parked here, and was not asked for it: the latest first. */
-  #helpful(
-    document: DocumentId,
-    stopped: ReadonlyMap<ActorId, Stopped>,
-  ): { readonly choice: number; readonly hash: string } | undefined {
-    let first = Number.POSITIVE_INFINITY
-    for (const { reason, index } of stopped.values()) if (reason === 'parked') first = Math.min(first, index)
-    if (first === Number.POSITIVE_INFINITY) return undefined
-    const snapshots = knownDocument(this.#options.view().state, document)?.snapshots ?? []
-    for (const [choice, { hash, seenSize }] of snapshots.toReversed().entries()) {
-      if (seenSize > first && !this.#tried.has(toHex(hash))) return { choice, hash: toHex(hash) }
-    }
-    return undefined
-  }
-
   async #arrived(
     document: DocumentId,
     snapshot: number,
@@ -176,15 +156,18 @@ export class DocumentFetches {
       if (over()) return prepared.adoption?.discard()
       if (prepared.lockedIn !== undefined) this.#options.onLocked(document, prepared.lockedIn)
       else if (hash === undefined) await this.#adoptInTurn(document, snapshot, prepared)
-      else await this.#supply(document, prepared)
+      else await this.#supply(document, prepared, hash)
       problems.clear(`document/${document}`)
       // Opened anew meanwhile, the relay does not know that bodies of this document are wanted.
       if (over()) return channel.open()
     } catch (error) {
-      if (error instanceof SnapshotRefused) this.#refuseSnapshot(document, error)
-      else if (hash === undefined || !(error instanceof SealogError) || error.code.startsWith('ERR_STORE')) throw error
+      if (error instanceof SnapshotRefused) this.#refuseSnapshot(document, error, hash)
+      else if (error instanceof SnapshotContradicted) this.replay(document)
+      // The store, or a conversation that is over, is not about this document.
+      else if (!(error instanceof SealogError) || error.code.startsWith('ERR_STORE') || over()) throw error
+      // What the relay says of it does not hold: the others have nothing to do with that, nor has the log.
       else return this.#notServed(document, error, hash)
-      if (hash === undefined) this.#snapshots.set(document, Math.min(2, snapshot + 1))
+      if (hash === undefined) this.#snapshots.set(document, Math.min(ALL_ENTRIES, snapshot + 1))
     } finally {
       this.#fetching.delete(document)
     }
@@ -216,21 +199,25 @@ export class DocumentFetches {
   }
 
   /** What parked actors wrote may be in the snapshot; where that contradicts what they wrote before, they stay parked. */
-  async #supply(document: DocumentId, { adoption }: Prepared): Promise<void> {
+  async #supply(document: DocumentId, { adoption }: Prepared, hash: string): Promise<void> {
     adoption?.discard()
     if (adoption?.snapshot === undefined) return
     try {
       await this.#options.documents.supply(document, adoption.snapshot.payload)
     } catch (error) {
-      if (!hasCode(error, 'ERR_CONTENT')) throw error
+      if (hasCode(error, 'ERR_KEY')) this.#locked.add(hash)
+      else if (!hasCode(error, 'ERR_CONTENT')) throw error
     }
   }
 
+  /** @throws SnapshotContradicted; SealogError ERR_STORE… */
   async #adoptInTurn(document: DocumentId, snapshot: number, { proven, adoption }: Prepared): Promise<void> {
     const { documents, onAdopted } = this.#options
     await documents.exclusive(() => this.#options.adopt(document, proven.state, adoption))
     this.#fetching.delete(document)
     this.#snapshots.delete(document)
+    // What is held back is fetched once more, and in the same way.
+    if (snapshot === ALL_ENTRIES && documents.meta(document).clonedAt !== HELD_BACK) this.#whole.delete(document)
     const used = adoption?.snapshot && proven.record?.snapshots.at(-1 - snapshot)
     if (used !== undefined) this.#tried.add(toHex(used.hash))
     await onAdopted()
@@ -246,16 +233,16 @@ export class DocumentFetches {
     const isLacking = [...stopped.values()].some(({ code }) => code === 'ERR_DEPENDENCY')
     if (!isLacking || this.#replayed.has(document)) return
     this.#replayed.add(document)
-    this.#snapshots.set(document, 2)
-    this.#options.onLacking(document)
+    this.replay(document)
   }
 
   /** The author signed a snapshot that is not what the tags commit to: another one will do, or all entries. */
-  #refuseSnapshot(document: DocumentId, refused: SnapshotRefused): void {
+  #refuseSnapshot(document: DocumentId, refused: SnapshotRefused, hash: string | undefined): void {
     const { environment, problems } = this.#options
     const { entry, error } = refused
-    // Withheld, or lost: nobody's fault that is known, and no problem once the document came by other ways.
-    if (error.code === 'ERR_BODY') {
+    if (error.code === 'ERR_KEY' && hash !== undefined) this.#locked.add(hash)
+    // Withheld, or lost, as a key may be: nobody's fault that is known, and no problem once the document came otherwise.
+    if (error.code === 'ERR_BODY' || error.code === 'ERR_KEY') {
       const { code, message } = error
       problems.add(`document/${document}`, { code, message, since: environment.now(), document })
       return
@@ -290,9 +277,4 @@ export class DocumentFetches {
     onUpdate()
     if (!isBusy) this.#options.onFree()
   }
-}
-
-/** Content needs the key of the epoch in which its document was born; what documents there are, all members know. */
-export function isReadable(keys: SpaceKeys, document: DocumentId, birthEpoch: number): boolean {
-  return document === DIRECTORY_DOCUMENT ? keys.kindOf(birthEpoch) !== undefined : keys.canRead(birthEpoch)
 }

@@ -1,8 +1,9 @@
 import type { ActorId, DocumentId } from '../ids.ts'
+import { type DocumentMeta, emptyMeta, type Stopped } from './document-meta.ts'
 import { type DocumentRows, stopsOf } from './document-rows.ts'
+import { encodeFileRow } from './file-row.ts'
 import type { RefusedRow } from './guarded-content.ts'
 import { type ParkedEntry, parkedRow } from './parked-rows.ts'
-import { type DocumentMeta, emptyMeta, encodeFileRow, type Stopped } from './rows.ts'
 import type { ReplicaStore, StoreRow } from './store.ts'
 
 /** Rows to write and to delete together. */

@@ -1,23 +1,11 @@
 import type { ActorId, DocumentId, SpaceId } from '../ids.ts'
+import { entryBefore } from './chain-place.ts'
+import { type DocumentMeta, decodeMeta, encodeMeta, type Stopped } from './document-meta.ts'
+import { decodeFileRow, encodeFileRow, type FileRow } from './file-row.ts'
 import type { RefusedRow } from './guarded-content.ts'
+import { decodeLocalRow, encodeLocalRow, type LocalChange } from './local-row.ts'
 import { decodeParkedEntry, encodeParkedEntry, type ParkedEntry } from './parked-rows.ts'
-import {
-  type DocumentMeta,
-  decodeFileRow,
-  decodeLocalRow,
-  decodeMeta,
-  documentKey,
-  encodeFileRow,
-  encodeLocalRow,
-  encodeMeta,
-  entryBefore,
-  type FileRow,
-  type LocalChange,
-  lastPart,
-  ordinal,
-  rowPrefix,
-  type Stopped,
-} from './rows.ts'
+import { documentKey, lastPart, ordinal, rowPrefix } from './rows.ts'
 import type { ReplicaStore, StoreRow } from './store.ts'
 
 /** The rows of the documents of one space in a replica's store. */
@@ -110,6 +98,10 @@ export class DocumentRows {
 
   localRow(document: DocumentId, change: LocalChange): StoreRow {
     return [this.localKey(document, change.seq), encodeLocalRow(change)]
+  }
+
+  localKeys(document: DocumentId, changes: readonly LocalChange[]): readonly Uint8Array[] {
+    return changes.map(({ seq }) => this.localKey(document, seq))
   }
 
   localKey(document: DocumentId, seq: number): Uint8Array {

@@ -1,6 +1,7 @@
 import * as Automerge from '@automerge/automerge/slim'
 import { toHex } from '../bytes.ts'
 import type { ActorId } from '../ids.ts'
+import type { ChangeTip } from './chain-place.ts'
 import {
   type AnyDoc,
   applyRows,
@@ -11,10 +12,11 @@ import {
   type PatchBatch,
   rebuildAt,
 } from './content.ts'
+import type { StopReason } from './document-meta.ts'
+import type { FileRow } from './file-row.ts'
 import { CausalIndex } from './guard/causal-index.ts'
 import type { InspectedOps } from './guard.ts'
 import { judgeRow, type Verdict } from './judge.ts'
-import type { ChangeTip, FileRow, StopReason } from './rows.ts'
 
 /** A stretch of content that is not applied, and why; also one behind such a stretch of the same actor. */
 export interface RefusedRow {

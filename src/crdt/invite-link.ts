@@ -12,7 +12,7 @@ import {
   type Role,
   roleNumber,
 } from '../verify/control.ts'
-import { asHistory, asInviteKind, asRole, inviteKindNumber } from '../verify/control-codec.ts'
+import { history, inviteKind, role } from '../verify/control-parts.ts'
 import type { DeviceSecrets } from './secrets.ts'
 
 /** An invite as it travels: whoever holds it may join, or ask to, once. */
@@ -67,7 +67,7 @@ export function inviteQr(link: string): string {
 function encodeInvite(invite: Invite): Uint8Array {
   return encodeCbor([
     VERSION,
-    inviteKindNumber(invite.kind),
+    inviteKind.write(invite.kind),
     [invite.relay.name, invite.relay.key, invite.relay.url],
     idBytes(invite.space),
     invite.seed,
@@ -111,7 +111,7 @@ function decodeInvite(bytes: Uint8Array): Invite {
   const relay = asTuple(fields[2], 3, 'relay')
   const note = asBytesUpTo(fields[10], 4096, 'note')
   const invite: Invite = {
-    kind: asInviteKind(fields[1]),
+    kind: inviteKind.read(fields[1], 'kind of invite'),
     relay: {
       name: asText(relay[0], 255, 'relay name'),
       key: asBytes(relay[1], 32, 'relay key'),
@@ -121,8 +121,8 @@ function decodeInvite(bytes: Uint8Array): Invite {
     seed: asBytes(fields[4], 32, 'seed'),
     index: asUint(fields[5], 'index'),
     member: memberIdOf(asBytes(fields[6], 16, 'member')),
-    role: asRole(fields[7]),
-    history: asHistory(fields[8]),
+    role: role.read(fields[7], 'role'),
+    history: history.read(fields[8], 'history'),
     expires: asUint(fields[9], 'expires'),
     note,
     spaceName: asText(fields[11], 256, 'space name'),

@@ -1,11 +1,13 @@
 import { fromHex, toHex } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
+import type { ChangeTip } from './chain-place.ts'
+import type { StopReason } from './document-meta.ts'
+import type { FileRow } from './file-row.ts'
 import type { CausalIndex } from './guard/causal-index.ts'
 import { readChangeLinks } from './guard/change-chunk.ts'
 import { inspectDocument } from './guard/document-chunk.ts'
 import { type CausalPast, DEFAULT_LIMITS, type GuardReason } from './guard/rules.ts'
 import { type InspectedOps, inspect } from './guard.ts'
-import type { ChangeTip, FileRow, StopReason } from './rows.ts'
 
 export type Verdict =
   /** May be applied. Of an import there is nothing inspected: the index is built anew from the document. */

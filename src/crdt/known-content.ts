@@ -1,11 +1,12 @@
 import * as Automerge from '@automerge/automerge/slim'
-import { concat, equalBytes, fromHex } from '../bytes.ts'
+import { concat, equalBytes, fromHex, toHex } from '../bytes.ts'
 import { changeTag } from '../crypto/keyring.ts'
 import type { VerifiedEntry } from '../verify/log.ts'
+import type { ChangeTip } from './chain-place.ts'
 import type { AnyDoc } from './content.ts'
+import type { FileRow } from './file-row.ts'
 import { placeOf } from './parked-rows.ts'
 import type { KeysOf } from './receive.ts'
-import type { ChangeTip, FileRow } from './rows.ts'
 
 /**
  * The content of an entry whose body did not come, out of what is here: a replica that had it before must not lose it
@@ -24,8 +25,13 @@ export function knownContent(
   const { tag } = keysOf(header.document, header.epoch)
   const backend = Automerge.getBackend(doc)
   const changes: Uint8Array[] = []
-  const own = backend.getChangesMeta([]).filter(meta => meta.actor === actor && meta.seq > (before?.seq ?? 0))
-  for (const { hash, seq } of own.sort((a, b) => a.seq - b.seq)) {
+  const own = backend
+    .getChangesMeta([])
+    .filter(meta => meta.actor === actor && meta.seq > (before?.seq ?? 0))
+    .sort((a, b) => a.seq - b.seq)
+  // Its author may have told another story there, which does not go on from what this entry goes on from.
+  if (before !== undefined && own[0]?.deps.includes(toHex(before.hash)) !== true) return undefined
+  for (const { hash, seq } of own) {
     changes.push(backend.getChangeByHash(hash) as Uint8Array)
     const tip: ChangeTip = { seq, hash: fromHex(hash) }
     if (!equalBytes(changeTag(tag, tip.hash), header.tag)) continue

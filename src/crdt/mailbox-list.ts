@@ -2,10 +2,10 @@ import { equalBytes } from '../bytes.ts'
 import { asArray, asBytes, assertAscending, asTuple, asUint, type Cbor, decodeCbor, encodeCbor } from '../codec.ts'
 import { SealogError } from '../errors.ts'
 import { idBytes, type MemberId, memberIdOf, type SpaceId, spaceIdOf } from '../ids.ts'
-import { MAX_MAILBOX_LENGTH } from '../relay/messages.ts'
+import { MAX_MAILBOX_LENGTH } from '../relay/message-limits.ts'
 import { type Checkpoint, encodeNote, originOf, parseNote, relaySignature } from '../verify/checkpoint.ts'
 import type { RelayIdentity } from '../verify/control.ts'
-import { asRelayIdentity, relayIdentityFields } from '../verify/control-codec.ts'
+import { relayIdentity } from '../verify/control-parts.ts'
 import { noteKeyHash } from '../verify/note-key.ts'
 import { isRelayAddress } from './invite-link.ts'
 
@@ -39,7 +39,7 @@ export function encodeMailboxList(list: readonly MailboxSpace[]): Uint8Array {
     const at = known >= 0 ? known : relays.push(each.relay) - 1
     return [at, idBytes(each.space), idBytes(each.member), ...noteFields(each)]
   })
-  return encodeCbor([VERSION, relays.map(relayIdentityFields), rows])
+  return encodeCbor([VERSION, relays.map(relayIdentity.write), rows])
 }
 
 /** @throws SealogError ERR_MALFORMED, ERR_LIMIT; ERR_UPGRADE for a list of a later version */
@@ -107,7 +107,7 @@ function asMailboxSpace(item: Cbor, relays: readonly RelayIdentity[]): MailboxSp
 }
 
 function asReachableRelay(item: Cbor): RelayIdentity {
-  const relay = asRelayIdentity(item)
+  const relay = relayIdentity.read(item, 'relay')
   if (!isRelayAddress(relay.url)) throw malformed('not the address of a relay')
   return relay
 }

@@ -22,7 +22,7 @@ import {
   type RelayIdentity,
   type Role,
 } from '../verify/control.ts'
-import type { DeviceRecord } from '../verify/control-state.ts'
+import { type ControlState, type DeviceRecord, latestEpoch } from '../verify/control-state.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
 import type { NameKind } from './names.ts'
 import type { DeviceSecrets } from './secrets.ts'
@@ -182,10 +182,46 @@ export function addDeviceBody(writing: Writing, device: DeviceKeys, history: His
 /** Read secrets that fit into one grant. */
 export const MAX_GRANTED = 1024
 
-/** Read secrets of the epochs `from …` up to where the device can read already. @throws SealogError ERR_KEY */
-export function grantBody(writing: Writing, device: DeviceRecord, from: number): GrantBody {
+/** Epochs whose read secrets go into one grant. */
+export interface GrantStretch {
+  readonly from: number
+  /** The first epoch behind them. */
+  readonly end: number
+}
+
+/**
+ * What to grant so that a device can read from epoch `from` on: all that there is, whatever it should have been given
+ * before. Nobody but the device can tell whether an earlier grant held what it was to hold.
+ * @returns in stretches that fit into an entry, the newest first: what a device may read has no gaps
+ */
+export function grantStretches(
+  control: ControlState,
+  keys: SpaceKeys,
+  { readsFrom }: DeviceRecord,
+  from: number,
+): readonly GrantStretch[] {
+  // Who reads from its own admission on may lack an epoch that the device has.
+  let end = Math.max(from, Math.min(readsFrom, latestEpoch(control) + 1))
+  while (end <= latestEpoch(control) && keys.canRead(end)) end++
+  const stretches: GrantStretch[] = []
+  for (; end > from; end = Math.max(from, end - MAX_GRANTED)) {
+    stretches.push({ from: Math.max(from, end - MAX_GRANTED), end })
+  }
+  return stretches
+}
+
+/**
+ * Read secrets of the epochs from `from` to before `end`; by default up to where the device can read already.
+ * @throws SealogError ERR_KEY
+ */
+export function grantBody(
+  writing: Writing,
+  device: DeviceRecord,
+  from: number,
+  end: number = device.readsFrom,
+): GrantBody {
   const { space, time, random, keys } = writing
-  const secrets = Array.from({ length: device.readsFrom - from }, (_, i) => keys.readSecret(from + i))
+  const secrets = Array.from({ length: end - from }, (_, i) => keys.readSecret(from + i))
   const sealed = sealGrant({ space, device: device.number, from, kemPublicKey: device.kem, secrets, random })
   return { type: 'grant', time, device: device.number, from, sealed }
 }

@@ -1,9 +1,11 @@
 import { SealogError } from '../errors.ts'
 import type { ActorId } from '../ids.ts'
+import type { ChangeTip } from './chain-place.ts'
 import { loadRows, localRow } from './content.ts'
 import { isDisplaced } from './displacement.ts'
+import type { FileRow } from './file-row.ts'
 import { GuardedContent, type RefusedRow } from './guarded-content.ts'
-import type { ChangeTip, FileRow, LocalChange } from './rows.ts'
+import type { LocalChange } from './local-row.ts'
 
 /** What the store has of a document. */
 export interface StoredContent {

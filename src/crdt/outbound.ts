@@ -2,10 +2,11 @@ import { toHex } from '../bytes.ts'
 import type { Environment } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import { CONTROL_DOCUMENT, type DocumentId } from '../ids.ts'
-import { retryDelay } from '../relay/client.ts'
+import { retryDelay } from '../relay/retry-delay.ts'
 import { decodeHeader } from '../verify/entry.ts'
 import type { VerifiedEntry } from '../verify/log.ts'
 import type { DocumentSet } from './document-set.ts'
+import { editsWaiting, type InFlight, onItsWay } from './in-flight.ts'
 import { type ControlRequest, hasPending, type PushPlan, planContent, planControl } from './outbox.ts'
 import type { Problems } from './problems.ts'
 import { isCongested, isUnsendable } from './refusals.ts'
@@ -20,12 +21,6 @@ const RETRY_SOON = 1_000
 const RETRY_LATE = 30_000
 /** Pushes refused because others were faster, one after the other, before something must be wrong. */
 const MOST_STALE = 10
-
-interface InFlight {
-  readonly plan: PushPlan
-  /** Leaf hashes, in hex, of the entries that did not come back yet. */
-  readonly waiting: Set<string>
-}
 
 export interface OutboundOptions {
   readonly channel: SpaceChannel
@@ -72,9 +67,9 @@ export class Outbound {
     this.#options = options
   }
 
-  /** Number of own entries that were sent and have not come back. */
+  /** Number of entries with own edits that were sent and have not come back. */
   get inFlight(): number {
-    return this.#inFlight?.waiting.size ?? 0
+    return this.#inFlight === undefined ? 0 : editsWaiting(this.#inFlight)
   }
 
   /** Nothing is on its way, and no control entry waits. */
@@ -157,7 +152,7 @@ export class Outbound {
     const [request] = this.#controls
     const plan = request === undefined ? await this.#planContent() : await this.#planControl(request)
     if (plan.entries.length === 0 || over()) return
-    this.#inFlight = { plan, waiting: new Set(plan.entries.map(entry => toHex(entry.hash))) }
+    this.#inFlight = onItsWay(plan)
     onUpdate()
     // Not awaited: answers come through the same queue.
     void channel
@@ -209,6 +204,7 @@ export class Outbound {
     }
     if (this.#inFlight?.waiting.size !== 0) return
     this.#inFlight = undefined
+    this.#options.channel.landed()
     this.#options.problems.clear('push')
   }
 

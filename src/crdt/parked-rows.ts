@@ -2,7 +2,9 @@ import { asBytes, asBytesUpTo, asOptional, asTuple, asUint, decodeCbor, encodeCb
 import { type ActorId, actorIdOf, idBytes } from '../ids.ts'
 import { encodeHeader, type Header } from '../verify/entry.ts'
 import type { VerifiedEntry } from '../verify/log.ts'
-import { asChainPlace, type ChainPlace, type FileRow, lastPart, readRow } from './rows.ts'
+import { type ChainPlace, chainPlace } from './chain-place.ts'
+import type { FileRow } from './file-row.ts'
+import { lastPart, readRow } from './rows.ts'
 
 /**
  * What is there of a parked entry's content:
@@ -71,7 +73,7 @@ export function decodeParkedEntry(key: Uint8Array, value: Uint8Array): ParkedEnt
     return {
       index: asUint(Number.parseInt(lastPart(key), 16), 'index'),
       actor: actorIdOf(asBytes(fields[0], 16, 'actor')),
-      chain: asChainPlace(fields[1] ?? [], 'chain'),
+      chain: chainPlace.read(fields[1], 'chain'),
       content: CONTENTS[asUint(fields[2], 'content', CONTENTS.length - 1)] as ParkedContent,
       header: asOptional(fields[3], 'header', (item, what) => asBytesUpTo(item, 512, what)),
     }

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts'
 import type { ActorId, DocumentId } from '../ids.ts'
-import type { Stopped } from './rows.ts'
+import type { Stopped } from './document-meta.ts'
 
 /** Something that a person should know about: shown in `status` and `problems` for as long as it lasts. */
 export interface Problem {

@@ -6,11 +6,13 @@ import type { DocumentId } from '../ids.ts'
 import { headerContext } from '../verify/entry.ts'
 import type { VerifiedEntry } from '../verify/log.ts'
 import { knownDocument, type SpaceState } from '../verify/state.ts'
+import type { Stopped } from './document-meta.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
+import type { FileRow } from './file-row.ts'
 import { verifyImport } from './import-payload.ts'
+import type { LocalChange } from './local-row.ts'
 import { placeOf } from './parked-rows.ts'
 import { decodeChangesPayload } from './payload.ts'
-import type { FileRow, LocalChange, Stopped } from './rows.ts'
 
 /** Content and tag key of the document, for entries of this epoch. @throws SealogError ERR_KEY */
 export type KeysOf = (document: DocumentId, epoch: number) => { content: Uint8Array; tag: Uint8Array }

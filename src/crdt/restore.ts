@@ -1,5 +1,5 @@
 import { hasCode, SealogError } from '../errors.ts'
-import type { PushEntry } from '../relay/messages.ts'
+import type { PushEntry } from '../relay/log-messages.ts'
 import { decodeHeader } from '../verify/entry.ts'
 import { type BatchEntry, isCurrent, type LogView } from '../verify/log.ts'
 import { loadRecent } from './recent-rows.ts'
@@ -14,7 +14,8 @@ const MOST_CONTENT: number = 44 * 1024 * 1024
 /**
  * Whether a relay that does not know this device has lost the entries that admitted it: it is offered the last one, and
  * takes that from anybody who shows what it signed.
- * @returns number of entries that it still has; undefined where it has them all, or gives no answer to that
+ * @returns number of entries that it still has; undefined where it gives no answer to that
+ * @throws SealogError ERR_ROLLBACK where it lacks no entry, and so has others than those that it signed
  */
 export async function sizeOfBehind(
   channel: SpaceChannel,
@@ -29,7 +30,9 @@ export async function sizeOfBehind(
     await channel.restore(note, size - 1, [givenBack(last)], false)
     return size
   } catch (error) {
-    return hasCode(error, 'ERR_RELAY_BEHIND') ? error.details.index : undefined
+    if (hasCode(error, 'ERR_RELAY_BEHIND')) return error.details.index
+    if (hasCode(error, 'ERR_UNEXPECTED')) throw forgotten(size, error)
+    return undefined
   }
 }
 
@@ -101,6 +104,15 @@ function lightened(entries: readonly BatchEntry[], limit: number): readonly Batc
 /** The entries follow each other as the relay once signed them: what they do not follow is what it has by now. */
 function rolledBack(from: number, size: number, cause: SealogError): SealogError {
   const message = `the relay goes on from another log, of ${from} entries, than the one of ${size} that it signed: nothing is sent or received; what is here stays`
+  return new SealogError('ERR_ROLLBACK', message, { cause })
+}
+
+/**
+ * The device is in the log that the relay signed, and not in the one that it has. To a device that it does not know, it
+ * shows nothing of that, so there is no evidence here; who is in both logs gets it.
+ */
+function forgotten(size: number, cause: SealogError): SealogError {
+  const message = `the relay does not know this device, which the log of ${size} entries admits that it once signed: it goes on from another log, without the entries that admitted it. Nothing is sent or received; what is here stays: export it, \`removeLocal\`, and join by a new invite`
   return new SealogError('ERR_ROLLBACK', message, { cause })
 }
 

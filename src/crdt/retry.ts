@@ -20,17 +20,22 @@ export class Retry {
     this.#delay = options.first
   }
 
-  /** To be told how it stands, after every attempt and whenever it may have changed. */
-  isLacking(lacking: boolean): void {
+  /**
+   * To be told how it stands, after every attempt and whenever it may have changed.
+   * @param after milliseconds after which the next attempt is welcome, where whoever refused the last one said so: then
+   * it comes no later, and those after it no less often
+   */
+  isLacking(lacking: boolean, after?: number): void {
     const { environment, first, most, attempt } = this.#options
     if (!lacking) {
       this.stop()
       this.#delay = first
       return
     }
-    this.#cancel ??= environment.schedule(this.#delay, () => {
+    if (after !== undefined) this.stop()
+    this.#cancel ??= environment.schedule(after ?? this.#delay, () => {
       this.#cancel = undefined
-      this.#delay = Math.min(most, this.#delay * 2)
+      if (after === undefined) this.#delay = Math.min(most, this.#delay * 2)
       attempt()
     })
   }

@@ -6,10 +6,11 @@ import { encodeControlBody } from '../verify/control-codec.ts'
 import { type ControlState, isKeeper, isMemberDevice, latestEpoch } from '../verify/control-state.ts'
 import { mayRotate } from '../verify/epoch-rules.ts'
 import { nextRecipients, rotationBase } from '../verify/wraps.ts'
-import { epochStartOf, joinWraps, makeDelivery } from './delivery.ts'
+import { epochStartOf, joinWraps, makeDelivery, WRAPS_AT_ONCE } from './delivery.ts'
 import type { SpaceKeys } from './epoch-secrets.ts'
 import type { KeyKeeper } from './key-keeper.ts'
 import type { PreparedControl } from './outbox.ts'
+import { paced } from './pace.ts'
 
 const DAY: number = 24 * 60 * 60 * 1000
 
@@ -92,7 +93,7 @@ export async function prepareRotation({
     keys: keeper.keys,
     target,
     recipients: nextRecipients(control),
-    breathe: () => breathe(environment),
+    breathe: paced(environment, WRAPS_AT_ONCE),
   })
   keeper.expect(secret)
   const body = encodeControlBody({
@@ -103,11 +104,4 @@ export async function prepareRotation({
     delivery,
   })
   return { body, wraps: joinWraps(wraps) }
-}
-
-/** Lets whatever else is waiting have its turn. */
-export function breathe(environment: Environment): Promise<void> {
-  return new Promise(resolve => {
-    environment.schedule(0, resolve)
-  })
 }

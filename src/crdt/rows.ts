@@ -1,19 +1,8 @@
-import { concat, fromUtf8, toUtf8 } from '../bytes.ts'
-import {
-  asArray,
-  asBytes,
-  asBytesUpTo,
-  asOptional,
-  asText,
-  asTuple,
-  asUint,
-  type Cbor,
-  decodeCbor,
-  encodeCbor,
-  optional,
-} from '../codec.ts'
+import { fromUtf8, toUtf8 } from '../bytes.ts'
+import { decodeCbor, encodeCbor } from '../codec.ts'
 import { asSealogError, SealogError } from '../errors.ts'
-import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type SpaceId } from '../ids.ts'
+import { bytesOf, type Format, record, textUpTo } from '../format.ts'
+import type { DocumentId, SpaceId } from '../ids.ts'
 import type { PinnedRelay } from '../verify/log.ts'
 import type { ReplicaStore } from './store.ts'
 
@@ -43,8 +32,13 @@ import type { ReplicaStore } from './store.ts'
  *     space/<id>/body/<doc>/<index>      what is there of its content
  *     space/<id>/import/<doc>            an own import that is not proven yet
  *     space/<id>/local/<doc>/<seq>       own changes that are not proven yet
+ *     space/<id>/unchecked/<doc>         what of a snapshot was not held against the tags yet, see unchecked.ts
+ *     space/<id>/tags/<doc>/<actor>/<n>  tags that the audit came by, see kept-tags.ts
+ *     space/<id>/replayed/<doc>          how far chains had been replayed before a skip, see unchecked.ts
  */
-const MAX_ROW: number = 1024 * 1024 * 1024
+
+/** Longest row in bytes. */
+export const MAX_ROW: number = 1024 * 1024 * 1024
 
 export function relayKey(url: string): Uint8Array {
   return toUtf8(`relay/${url}`)
@@ -69,7 +63,17 @@ export function spaceKey(space: SpaceId, row: SpaceRow): Uint8Array {
   return toUtf8(`space/${space}/${row}`)
 }
 
-export type DocumentRow = 'state' | 'meta' | 'file' | 'import' | 'parked' | 'body' | 'local'
+export type DocumentRow =
+  | 'state'
+  | 'meta'
+  | 'file'
+  | 'import'
+  | 'parked'
+  | 'body'
+  | 'local'
+  | 'unchecked'
+  | 'tags'
+  | 'replayed'
 
 /** Without a document: the prefix of all rows of this kind. Without a part: the document's own row. */
 export function documentKey(space: SpaceId, row: DocumentRow, document: DocumentId, part?: string): Uint8Array {
@@ -110,257 +114,14 @@ export function lastPart(key: Uint8Array): string {
   return fromUtf8(key).split('/').at(-1) ?? ''
 }
 
-// -- Relay --------------------------------------------------------------------------------------------------------
+const pinnedRelay: Format<PinnedRelay> = record({ name: textUpTo(255), key: bytesOf(32) })
 
 export function encodePinnedRelay(relay: PinnedRelay): Uint8Array {
-  return encodeCbor([relay.name, relay.key])
+  return encodeCbor(pinnedRelay.write(relay))
 }
 
 export function decodePinnedRelay(bytes: Uint8Array): PinnedRelay {
-  return readRow('pinned relay', () => {
-    const fields = asTuple(decodeCbor(bytes, 4096), 2, 'pinned relay')
-    return { name: asText(fields[0], 255, 'relay name'), key: asBytes(fields[1], 32, 'relay key') }
-  })
-}
-
-// -- Documents ----------------------------------------------------------------------------------------------------
-
-/** The latest Automerge change of an actor that a proven entry brought. */
-export interface ChangeTip {
-  readonly seq: number
-  /** Automerge change hash, 32 bytes. */
-  readonly hash: Uint8Array
-}
-
-/** Why nothing more of an actor is applied: refused for good, or until what is missing turns up (DESIGN §6.3). */
-export type StopReason = 'refused' | 'parked'
-
-/** Where an entry stands in its actor's chain. */
-export interface ChainPlace {
-  readonly seq: number
-  /** Leaf hash of the entry before, 32 bytes; zero bytes at seq 0. */
-  readonly prev: Uint8Array
-}
-
-/** An entry of an actor's chain. */
-export interface ChainEnd {
-  readonly seq: number
-  /** Its leaf hash, 32 bytes. */
-  readonly hash: Uint8Array
-}
-
-export interface Stopped {
-  readonly reason: StopReason
-  /** Entry of the log from which on nothing is applied. */
-  readonly index: number
-  /** Code of the error. */
-  readonly code: string
-  /** The last entry of the chain before that; undefined where there is none. */
-  readonly covered: ChainEnd | undefined
-  /** Of an actor that waits for a change of others (`ERR_DEPENDENCY`): the first that is missing, 32 bytes. */
-  readonly needs: Uint8Array | undefined
-}
-
-/** The entry before the one that stands here. */
-export function entryBefore({ seq, prev }: ChainPlace): ChainEnd | undefined {
-  return seq === 0 ? undefined : { seq: seq - 1, hash: prev }
-}
-
-/** What a replica keeps of a document beside the content itself. */
-export interface DocumentMeta {
-  readonly document: DocumentId
-  /** Own incarnation, 8 bytes; undefined as long as this replica wrote nothing here. */
-  readonly incarnation: Uint8Array | undefined
-  readonly tips: ReadonlyMap<ActorId, ChangeTip>
-  readonly stopped: ReadonlyMap<ActorId, Stopped>
-  /** Number of the next `file` row. */
-  readonly nextFile: number
-  /** `file` rows below this number were judged, and are what `tips` is about; the others are judged when opened. */
-  readonly judged: number
-  /**
-   * The importer, as long as the import that the document begins with is parked: nobody else's changes are judged
-   * before, for whether they may stand there depends on it.
-   */
-  readonly importer: ActorId | undefined
-  /** What the tag of an own import commits to that is not proven yet, 32 bytes. */
-  readonly importing: Uint8Array | undefined
-  /** Content since the latest snapshot: number of entries, and of bytes of their bodies. */
-  readonly since: { readonly entries: number; readonly bytes: number }
-  /**
-   * Entry by which the own actor turned out to be written by a clone as well: content from there on is held back
-   * until a `retire` entry has closed the chain (DESIGN §3).
-   */
-  readonly clonedAt: number | undefined
-}
-
-export function emptyMeta(document: DocumentId): DocumentMeta {
-  return {
-    document,
-    incarnation: undefined,
-    tips: new Map(),
-    stopped: new Map(),
-    nextFile: 0,
-    judged: 0,
-    importer: undefined,
-    importing: undefined,
-    since: { entries: 0, bytes: 0 },
-    clonedAt: undefined,
-  }
-}
-
-export function encodeMeta(meta: DocumentMeta): Uint8Array {
-  return encodeCbor([
-    idBytes(meta.document),
-    optional(meta.incarnation, bytes => bytes),
-    [...meta.tips].map(([actor, tip]): Cbor => [idBytes(actor), tip.seq, tip.hash]),
-    [...meta.stopped].map(
-      ([actor, stop]): Cbor => [
-        idBytes(actor),
-        stop.reason === 'refused' ? 0 : 1,
-        stop.index,
-        stop.code,
-        optional(stop.covered, ({ seq, hash }) => [seq, hash]),
-        optional(stop.needs, hash => hash),
-      ],
-    ),
-    meta.nextFile,
-    optional(meta.clonedAt, index => index),
-    meta.judged,
-    optional(meta.importer, idBytes),
-    [meta.since.entries, meta.since.bytes],
-    optional(meta.importing, bytes => bytes),
-  ])
-}
-
-export function decodeMeta(bytes: Uint8Array): DocumentMeta {
-  return readRow('document meta', () => {
-    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 10, 'document meta')
-    return {
-      document: documentIdOf(asBytes(fields[0], 16, 'document')),
-      incarnation: asOptional(fields[1], 'incarnation', (item, what) => asBytes(item, 8, what)),
-      tips: new Map(
-        asArray(fields[2], 1_000_000, 'tips').map(item => {
-          const tip = asTuple(item, 3, 'tip')
-          return [
-            actorIdOf(asBytes(tip[0], 16, 'actor')),
-            { seq: asUint(tip[1], 'seq'), hash: asBytes(tip[2], 32, 'hash') },
-          ]
-        }),
-      ),
-      stopped: new Map(
-        asArray(fields[3], 1_000_000, 'stopped').map(item => {
-          const stop = asTuple(item, 6, 'stopped')
-          const value: Stopped = {
-            reason: asUint(stop[1], 'reason', 1) === 0 ? 'refused' : 'parked',
-            index: asUint(stop[2], 'index'),
-            code: asText(stop[3], 64, 'code'),
-            covered: asOptional(stop[4], 'covered', (pair, what) => {
-              const end = asTuple(pair, 2, what)
-              return { seq: asUint(end[0], what), hash: asBytes(end[1], 32, what) }
-            }),
-            needs: asOptional(stop[5], 'needs', (hash, what) => asBytes(hash, 32, what)),
-          }
-          return [actorIdOf(asBytes(stop[0], 16, 'actor')), value]
-        }),
-      ),
-      nextFile: asUint(fields[4], 'next file'),
-      clonedAt: asOptional(fields[5], 'cloned at', (item, what) => asUint(item, what)),
-      judged: asUint(fields[6], 'judged'),
-      importer: asOptional(fields[7], 'importer', (item, what) => actorIdOf(asBytes(item, 16, what))),
-      since: asSince(fields[8]),
-      importing: asOptional(fields[9], 'importing', (item, what) => asBytes(item, 32, what)),
-    }
-  })
-}
-
-/**
- * - `saved`: everything proven up to some moment, as one saved document that this replica wrote;
- * - `import`: the saved document that the document began with;
- * - `raw`, `bundle`: the changes of one entry, in the encoding that its payload announced;
- * - `supplied`: changes of several actors, out of a snapshot that was checked.
- */
-export type FileKind = 'saved' | 'import' | 'raw' | 'bundle' | 'supplied'
-
-const FILE_KINDS: readonly FileKind[] = ['saved', 'raw', 'bundle', 'import', 'supplied']
-
-function asSince(item: Cbor | undefined): DocumentMeta['since'] {
-  const fields = asTuple(item, 2, 'since')
-  return { entries: asUint(fields[0], 'entries'), bytes: asUint(fields[1], 'bytes') }
-}
-
-/** One stretch of proven content. */
-export interface FileRow {
-  readonly kind: FileKind
-  /** Number of changes in it. */
-  readonly count: number
-  /** Of an entry: index in the log. Otherwise 0. */
-  readonly index: number
-  /** Of an entry: whose. */
-  readonly actor: ActorId | undefined
-  /** Of an entry: where it stands in its actor's chain. */
-  readonly chain: ChainPlace | undefined
-  /** Of an entry with changes: its latest one. */
-  readonly tip: ChangeTip | undefined
-  readonly bytes: Uint8Array
-}
-
-/** The row of a whole document, as one chunk. */
-export function savedRow(count: number, bytes: Uint8Array): FileRow {
-  return { kind: 'saved', count, index: 0, actor: undefined, chain: undefined, tip: undefined, bytes }
-}
-
-export function encodeFileRow(row: FileRow): Uint8Array {
-  return encodeCbor([
-    FILE_KINDS.indexOf(row.kind),
-    row.count,
-    row.index,
-    optional(row.actor, idBytes),
-    optional(row.chain, ({ seq, prev }) => [seq, prev]),
-    optional(row.tip, tip => [tip.seq, tip.hash]),
-    row.bytes,
-  ])
-}
-
-export function decodeFileRow(bytes: Uint8Array): FileRow {
-  return readRow('content', () => {
-    const fields = asTuple(decodeCbor(bytes, MAX_ROW), 7, 'content')
-    return {
-      kind: FILE_KINDS[asUint(fields[0], 'kind', FILE_KINDS.length - 1)] as FileKind,
-      count: asUint(fields[1], 'count'),
-      index: asUint(fields[2], 'index'),
-      actor: asOptional(fields[3], 'actor', (item, what) => actorIdOf(asBytes(item, 16, what))),
-      chain: asOptional(fields[4], 'chain', asChainPlace),
-      tip: asOptional(fields[5], 'tip', (item, what) => {
-        const tip = asTuple(item, 2, what)
-        return { seq: asUint(tip[0], what), hash: asBytes(tip[1], 32, what) }
-      }),
-      bytes: asBytesUpTo(fields[6], MAX_ROW, 'bytes'),
-    }
-  })
-}
-
-export function asChainPlace(item: Cbor, what: string): ChainPlace {
-  const [seq, prev] = asTuple(item, 2, what)
-  return { seq: asUint(seq, what), prev: asBytes(prev, 32, what) }
-}
-
-/** An own change that no proven entry holds yet. */
-export interface LocalChange {
-  readonly seq: number
-  /** Automerge change hash, 32 bytes. */
-  readonly hash: Uint8Array
-  /** The change as an Automerge chunk. */
-  readonly bytes: Uint8Array
-}
-
-export function encodeLocalRow(change: LocalChange): Uint8Array {
-  return concat(change.hash, change.bytes)
-}
-
-export function decodeLocalRow(key: Uint8Array, value: Uint8Array): LocalChange {
-  const seq = Number.parseInt(lastPart(key), 16)
-  if (value.length < 32 || !Number.isSafeInteger(seq)) throw new SealogError('ERR_STORE_CORRUPT', 'a local change')
-  return { seq, hash: value.subarray(0, 32), bytes: value.subarray(32) }
+  return readRow('pinned relay', () => pinnedRelay.read(decodeCbor(bytes, 4096), 'pinned relay'))
 }
 
 /** Runs a decoder over what this library wrote itself: anything amiss there is corruption. */

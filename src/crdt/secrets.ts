@@ -12,7 +12,7 @@ import {
   optional,
 } from '../codec.ts'
 import { idBytes, type MemberId, memberIdOf } from '../ids.ts'
-import { MAX_ADMISSION_LENGTH } from '../relay/messages.ts'
+import { MAX_ADMISSION_LENGTH } from '../relay/message-limits.ts'
 import type { SignedEntry } from '../verify/entry.ts'
 import type { EpochSecret } from './epoch-secrets.ts'
 import { readRow } from './rows.ts'

@@ -6,7 +6,8 @@ import { type Skipped, skipTo } from '../verify/fast-forward.ts'
 import type { Anchor, LogView } from '../verify/log.ts'
 import { decodeSkipHead } from '../verify/records.ts'
 import { vouchersOf } from '../verify/vouchers.ts'
-import type { RecordsAnswer, SpaceChannel } from './space-channel.ts'
+import type { RecordsAnswer } from './relay-questions.ts'
+import type { SpaceChannel } from './space-channel.ts'
 import type { Vouchers } from './trust.ts'
 
 /** Entries that are worth more than one round trip: below, they are replayed. */

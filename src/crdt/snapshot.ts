@@ -3,12 +3,12 @@ import { equalBytes, toHex } from '../bytes.ts'
 import { ZERO_32 } from '../crypto/hash.ts'
 import { SealogError } from '../errors.ts'
 import type { ActorId } from '../ids.ts'
+import type { ChangeTip } from './chain-place.ts'
 import { type AnyDoc, isTip } from './content.ts'
 import type { DocumentChunk } from './guard/document-chunk.ts'
 import { checkDocumentChanges } from './guard/document-rules.ts'
 import { loadGuarded, readShared, refuseDocument } from './guarded-document.ts'
 import { importCommitment } from './import-payload.ts'
-import type { ChangeTip } from './rows.ts'
 import {
   type CoveredActor,
   encodeSnapshotPayload,

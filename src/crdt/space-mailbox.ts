@@ -7,7 +7,7 @@ import { hasCode, SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
 import type { RelayClient } from '../relay/client.ts'
 import { MailboxClient } from '../relay/mailbox-client.ts'
-import { MAX_MAILBOX_LENGTH } from '../relay/messages.ts'
+import { MAX_MAILBOX_LENGTH } from '../relay/message-limits.ts'
 import { decodeMailboxList, encodeMailboxList, type MailboxSpace } from './mailbox-list.ts'
 import type { DeviceSecrets } from './secrets.ts'
 

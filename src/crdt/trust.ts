@@ -10,7 +10,7 @@ import {
   optional,
 } from '../codec.ts'
 import { idBytes, type MemberId, memberIdOf } from '../ids.ts'
-import { decodeControlState, encodeControlState } from '../verify/control-state.ts'
+import { decodeControlState, encodeControlState } from '../verify/control-rows.ts'
 import type { LogView } from '../verify/log.ts'
 import { decodeDocuments, encodeKnown } from '../verify/tracer.ts'
 import { readRow } from './rows.ts'

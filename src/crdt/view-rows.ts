@@ -15,7 +15,8 @@ import { SealogError } from '../errors.ts'
 import { type ActorId, type DocumentId, documentIdOf, idBytes, type SpaceId, spaceIdOf } from '../ids.ts'
 import { parseNote } from '../verify/checkpoint.ts'
 import { decodeRange, encodeRange } from '../verify/compact-range.ts'
-import { type ControlState, controlRows, readControlRows } from '../verify/control-state.ts'
+import { controlRows, readControlRows } from '../verify/control-rows.ts'
+import type { ControlState } from '../verify/control-state.ts'
 import type { Anchor, LogView, VerifiedEntry } from '../verify/log.ts'
 import {
   actorsOf,

@@ -1,4 +1,3 @@
-import { ml_kem768_x25519 as xWing } from '@noble/post-quantum/hybrid.js'
 import { concat, equalBytes } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import { AEAD_KEY_LENGTH, NONCE_LENGTH, open, seal, TAG_LENGTH } from './aead.ts'
@@ -6,6 +5,7 @@ import { assertBytes, assertUint } from './checks.ts'
 import { SECRET_LENGTH } from './epoch.ts'
 import { hkdf, uint64 } from './kdf.ts'
 import { assertValidKemKey } from './kem-key.ts'
+import { decapsulateWith, encapsulateTo, publicKeyOfSeed } from './x-wing.ts'
 
 /** The secret of an X-Wing key pair is the seed it grows from. */
 const KEM_SEED_LENGTH = 32
@@ -17,7 +17,7 @@ const WRAP_LENGTH: number = KEM_CIPHERTEXT_LENGTH + SECRET_LENGTH + TAG_LENGTH
 /** X-Wing (draft-connolly-cfrg-xwing-kem §5.2). @param seed 32 bytes @returns 1,216 bytes @throws TypeError */
 export function kemPublicKeyOf(seed: Uint8Array): Uint8Array {
   assertBytes(seed, 'seed', KEM_SEED_LENGTH)
-  return xWing.getPublicKey(seed)
+  return publicKeyOfSeed(seed)
 }
 
 export interface Encapsulation {
@@ -36,8 +36,7 @@ export interface Encapsulation {
 export function encapsulate(publicKey: Uint8Array, coins: Uint8Array): Encapsulation {
   assertValidKemKey(publicKey)
   assertBytes(coins, 'coins', KEM_COINS_LENGTH)
-  const { cipherText, sharedSecret } = xWing.encapsulate(publicKey, coins)
-  return { ciphertext: cipherText, sharedSecret }
+  return encapsulateTo(publicKey, coins)
 }
 
 /**
@@ -52,7 +51,7 @@ export function decapsulate(seed: Uint8Array, ciphertext: Uint8Array): Uint8Arra
   assertBytes(seed, 'seed', KEM_SEED_LENGTH)
   assertBytes(ciphertext, 'ciphertext', KEM_CIPHERTEXT_LENGTH)
   try {
-    return xWing.decapsulate(ciphertext, seed)
+    return decapsulateWith(seed, ciphertext)
   } catch (cause) {
     throw new SealogError('ERR_OPEN', 'KEM ciphertext does not decapsulate', { cause })
   }

@@ -2,14 +2,10 @@ import type { Environment } from '../environment.ts'
 import { asSealogError, SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
 import { type PinnedRelay, sameRelay } from '../verify/log.ts'
+import type { ChannelEvents, Session, VisitorEvents } from './client-events.ts'
 import { decodeRelayMessage, encodeMessage } from './message-codec.ts'
-import {
-  type MailboxAnswer,
-  PROTOCOL_VERSION,
-  type RelayMessage,
-  type ReplicaMessage,
-  type SpaceAnswer,
-} from './messages.ts'
+import { PROTOCOL_VERSION, type RelayMessage, type ReplicaMessage } from './messages.ts'
+import { jittered } from './retry-delay.ts'
 import type { Connection, Transport } from './transport.ts'
 
 /** Back-off between attempts to connect: doubles from the first to the last of these, in milliseconds, jittered. */
@@ -19,30 +15,6 @@ const LAST_DELAY = 30_000
 const WELCOME_TIMEOUT = 15_000
 
 export type ConnectionState = 'offline' | 'connecting' | 'online'
-
-/** What a relay said of itself on this connection. */
-export interface Session {
-  readonly relay: PinnedRelay
-  /** To be signed in `open`, 32 bytes. */
-  readonly challenge: Uint8Array
-}
-
-/** How one space listens to the shared connection. */
-export interface ChannelEvents {
-  onUp(session: Session): void
-  onMessage(message: SpaceAnswer): void
-  onDown(cause: SealogError | undefined): void
-}
-
-/** How somebody who asks for what belongs to no space listens to it. */
-export interface VisitorEvents {
-  onUp(session: Session): void
-  /** Answers to all visitors: the reference says to whom. */
-  onMessage(message: MailboxAnswer): void
-  onDown(cause: SealogError | undefined): void
-  /** The client was closed; nothing comes any more. */
-  onClosed(): void
-}
 
 export interface RelayClientOptions {
   readonly transport: Transport
@@ -299,18 +271,4 @@ export class RelayClient {
     this.#state = state
     this.#options.onState(state, cause)
   }
-}
-
-/** Longest pause that a relay may ask for, in milliseconds. */
-const LONGEST_PAUSE = 5 * 60_000
-
-/** A delay of about `full` milliseconds, after the pause that the relay asked for in `cause`, if it did. */
-export function retryDelay(environment: Environment, full: number, cause: SealogError): number {
-  return Math.min(LONGEST_PAUSE, cause.details.retryAfter ?? 0) + jittered(environment, full)
-}
-
-/** Between half of `full` and all of it, so that clients that lost one relay do not return as one. */
-function jittered(environment: Environment, full: number): number {
-  const [byte = 0] = environment.random(1)
-  return Math.round(full * (0.5 + byte / 510))
 }

@@ -2,9 +2,12 @@ import type { SignatureVerifier, SigningKey } from '../crypto/sign.ts'
 import type { Environment } from '../environment.ts'
 import { type ErrorCode, hasCode, SealogError } from '../errors.ts'
 import { spaceIdOf } from '../ids.ts'
-import { type RelayClient, retryDelay, type Session } from './client.ts'
+import type { RelayClient } from './client.ts'
+import type { Session } from './client-events.ts'
 import { getMailboxInput, putMailboxInput } from './mailbox.ts'
-import type { MailboxAnswer, MailboxRequest, Reject } from './messages.ts'
+import type { MailboxAnswer, MailboxRequest } from './messages.ts'
+import { retryDelay } from './retry-delay.ts'
+import type { Reject } from './session-messages.ts'
 
 /** A relay that has not answered by then is given up, and connected to again, in milliseconds. */
 const ANSWER_TIMEOUT = 15_000

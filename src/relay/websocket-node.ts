@@ -1,5 +1,5 @@
 import { SealogError } from '../errors.ts'
-import { MAX_FRAME_LENGTH } from './messages.ts'
+import { MAX_FRAME_LENGTH } from './message-limits.ts'
 import type { Transport } from './transport.ts'
 import { connectWebSocket, type WebSocketLike } from './websocket.ts'
 

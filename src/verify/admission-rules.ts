@@ -1,31 +1,14 @@
-import { equalBytes } from '../bytes.ts'
 import { ZERO_32 } from '../crypto/hash.ts'
-import { assertValidKemKey } from '../crypto/kem-key.ts'
-import { assertAdmissibleKey, type SignatureCheck } from '../crypto/sign.ts'
-import type { MemberId } from '../ids.ts'
-import {
-  type AddDeviceBody,
-  type ApproveBody,
-  type DeviceKeys,
-  type GenesisBody,
-  type InviteBody,
-  type JoinBody,
-  possessionInput,
-  type RevokeBody,
-  roleNumber,
-  WRAP_LENGTH,
-} from './control.ts'
+import { admit, admitted, isFull, newDevice } from './admit-device.ts'
+import { type AddDeviceBody, type ApproveBody, type GenesisBody, type JoinBody, WRAP_LENGTH } from './control.ts'
 import {
   type Act,
   authorOf,
   type ControlChange,
   changed,
-  devicesOf,
-  mayActOn,
   momentOf,
   refuseUnlessMayActOn,
   replaced,
-  sound,
   urgent,
   without,
 } from './control-change.ts'
@@ -36,17 +19,11 @@ import {
   type MemberRecord,
   type OpenInvite,
   type SealedName,
-  type Standing,
 } from './control-state.ts'
+import { isForNext } from './invite-rules.ts'
 import { type EntryAt, refusal, refuseIf } from './refusal.ts'
 
-/** Invites of one member that nobody has used yet. */
-const MAX_OPEN_INVITES = 256
-/** Devices that one member ever had, links for them included: what is removed stays in the state. */
-const MAX_EVER = 1024
-/** Current devices of one member. */
-const MAX_MEMBER_DEVICES = 64
-
+/** The first device of the first member, who is an owner (protocol.md 4.1). */
 export function genesisControl(body: GenesisBody, entry: EntryAt): ControlChange {
   const since = { number: 0, index: 0, epoch: 0 }
   const named = (sealed: Uint8Array): SealedName => ({ epoch: 0, sealed })
@@ -84,46 +61,6 @@ export function genesisControl(body: GenesisBody, entry: EntryAt): ControlChange
     head: entry.hash,
   }
   return { control, checks }
-}
-
-/** Admits a provisional device (protocol.md R-INVITE-1, 2 and 6 to 8). */
-export function applyInvite(act: Act<InviteBody>): ControlChange {
-  const { control, author, body, entry } = act
-  const inviter = authorOf(act)
-  if (body.kind === 'device') {
-    const isOwn = body.member === inviter.id && body.role === inviter.role && body.history === inviter.history
-    refuseIf(!isOwn, entry, 'invite')
-    refuseIf(isFull(control, inviter.id), entry, 'limit')
-  } else {
-    refuseUnlessMayActOn(inviter, body.role, entry)
-    refuseIf(body.history !== 'all' && roleNumber(body.role) >= roleNumber('admin'), entry, 'invite')
-    // Who may not read everything cannot give it away.
-    refuseIf(body.history === 'all' && inviter.history !== 'all', entry, 'invite')
-    refuseIf(isKnownMember(control, body.member), entry, 'invite')
-  }
-  const open = [...control.invites.values()].filter(invite => invite.inviter === inviter.id).length
-  refuseIf(open >= MAX_OPEN_INVITES, entry, 'limit')
-  const number = control.count
-  const nameKey = body.kind === 'approved' ? { epoch: entry.header.epoch, sealed: body.nameKey } : undefined
-  const invite: OpenInvite = {
-    number,
-    kind: body.kind,
-    member: body.member,
-    role: body.role,
-    history: body.history,
-    expires: body.expires,
-    inviter: inviter.id,
-    device: author.number,
-    nameKey,
-    requested: undefined,
-  }
-  const standing = body.kind === 'approved' ? 'applicant' : 'provisional'
-  const device = newDevice(act, body.device, body.member, standing, undefined)
-  return admitted(act, body.device, body.member, {
-    devices: replaced(control.devices, [[number, device]]),
-    invites: replaced(control.invites, [[number, invite]]),
-    rotation: urgent(control.rotation, isForNext(invite) && body.kind === 'instant' ? 'due' : 'settled'),
-  })
 }
 
 /** The one thing that a provisional device may do: give way to the joiner's own (R-INVITE-3, R-JOIN-1, R-JOIN-2). */
@@ -196,38 +133,6 @@ export function applyApprove(act: Act<ApproveBody>): ControlChange {
   })
 }
 
-/** Ends an invite or a request; where its link holds a key, that key may be in the wrong hands (R-REVOKE-1, R-REVOKE-2). */
-export function applyRevoke(act: Act<RevokeBody>): ControlChange {
-  const { control, body, entry } = act
-  const author = authorOf(act)
-  const invite = control.invites.get(body.invite)
-  if (invite === undefined) throw refusal(entry, 'invite')
-  const isAllowed = invite.inviter === author.id || invite.member === author.id || mayActOn(author, invite.role)
-  if (!isAllowed) throw refusal(entry, 'role', 'ERR_UNAUTHORIZED')
-  return changed(control, entry, withoutInvites(control, entry, [invite]))
-}
-
-/** The state without these invites; a link that held a key taints the epoch. */
-export function withoutInvites(
-  control: ControlState,
-  entry: EntryAt,
-  invites: readonly OpenInvite[],
-): Pick<ControlState, 'devices' | 'invites' | 'rotation'> {
-  const removed = momentOf(control, entry)
-  const gone = invites.map(({ number }): readonly [number, DeviceRecord] => {
-    return [number, { ...(control.devices.get(number) as DeviceRecord), removed }]
-  })
-  const hadKey = invites.some(({ kind }) => kind !== 'approved')
-  return {
-    devices: replaced(control.devices, gone),
-    invites: without(
-      control.invites,
-      invites.map(({ number }) => number),
-    ),
-    rotation: urgent(control.rotation, hadKey ? 'tainted' : 'settled'),
-  }
-}
-
 /** One more device of the author's own member (R-DEVICE-2 to 4). */
 export function applyAddDevice(act: Act<AddDeviceBody>): ControlChange {
   const { control, author, body, entry } = act
@@ -240,80 +145,7 @@ export function applyAddDevice(act: Act<AddDeviceBody>): ControlChange {
   return admitted(act, body.device, author.member, { devices: replaced(control.devices, [[device.number, device]]) })
 }
 
-function admitted(act: Act, keys: DeviceKeys, member: MemberId, change: Partial<ControlState>): ControlChange {
-  const { control, entry } = act
-  const check = admit(entry.header.space, keys, member, control, entry)
-  return { ...changed(control, entry, change), checks: [check] }
-}
-
-function newDevice(
-  { control, author, body, entry }: Act,
-  keys: DeviceKeys,
-  member: MemberId,
-  standing: Standing,
-  name: SealedName | undefined,
-): DeviceRecord {
-  const history = body.type === 'invite' ? body.history : control.members.get(member)?.history
-  const isNewMember = body.type === 'invite' && body.kind !== 'device'
-  // A device that waits for its first key itself brings in none that would be given an earlier one.
-  const from = isNewMember ? latestEpoch(control) + 1 : Math.max(latestEpoch(control), author.readsFrom)
-  return {
-    number: control.count,
-    signing: keys.signing,
-    kem: keys.kem,
-    member,
-    standing,
-    name,
-    since: momentOf(control, entry),
-    removed: undefined,
-    readsFrom: history === 'all' ? 0 : from,
-  }
-}
-
 function newMember({ control, entry }: Act, invite: OpenInvite, name: SealedName): MemberRecord {
   const { member, role, history } = invite
   return { id: member, role, history, name, since: momentOf(control, entry), removed: undefined }
-}
-
-/** Who reads from its admission on gets the key of the epoch that starts next, and nothing of the one in force. */
-function isForNext({ kind, history }: OpenInvite): boolean {
-  return kind !== 'device' && history === 'from-join'
-}
-
-function isFull(control: ControlState, member: MemberId): boolean {
-  let ever = 0
-  for (const device of control.devices.values()) if (device.member === member) ever++
-  return ever >= MAX_EVER || devicesOf(control, member).length >= MAX_MEMBER_DEVICES
-}
-
-function isKnownMember(control: ControlState, member: MemberId): boolean {
-  if (control.members.has(member)) return true
-  for (const device of control.devices.values()) if (device.member === member) return true
-  return false
-}
-
-/**
- * Both keys are sound, and neither was ever admitted to this space before (R-KEY-1 to 4).
- * @param control undefined in a genesis
- * @returns the proof of possession to check
- */
-function admit(
-  space: Uint8Array,
-  keys: DeviceKeys,
-  member: MemberId,
-  control: ControlState | undefined,
-  entry: EntryAt,
-): SignatureCheck {
-  sound(entry, () => {
-    assertAdmissibleKey(keys.signing)
-    assertValidKemKey(keys.kem)
-  })
-  for (const device of control?.devices.values() ?? []) {
-    refuseIf(equalBytes(device.signing, keys.signing) || equalBytes(device.kem, keys.kem), entry, 'key')
-  }
-  return {
-    publicKey: keys.signing,
-    message: possessionInput(space, member, keys.signing, keys.kem),
-    signature: keys.possession,
-  }
 }

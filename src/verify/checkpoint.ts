@@ -1,7 +1,7 @@
 import { concat, equalBytes, fromBase64, fromUtf8, toBase64, toUtf8 } from '../bytes.ts'
 import { SealogError } from '../errors.ts'
 import type { SpaceId } from '../ids.ts'
-import { isKeyName, type NoteKey, noteKeyHash } from './note-key.ts'
+import { hasControl, isKeyName, type NoteKey, noteKeyHash } from './note-key.ts'
 
 /** What a relay says, and signs, about a log (DESIGN §5.1; C2SP tlog-checkpoint with two extension lines). */
 export interface Checkpoint {
@@ -173,7 +173,7 @@ function parseBase64(text: string | undefined, what: string, length?: number): U
 }
 
 function isOrigin(origin: string): boolean {
-  return isKeyName(origin) && !/\p{Control}/u.test(origin) && /^.+\/[0-9a-f]{64}$/.test(origin)
+  return isKeyName(origin) && !hasControl(origin) && /^.+\/[0-9a-f]{64}$/.test(origin)
 }
 
 function assertCount(value: number, argument: string): void {

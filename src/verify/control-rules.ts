@@ -1,5 +1,5 @@
 import { SealogError } from '../errors.ts'
-import { applyAddDevice, applyApprove, applyInvite, applyJoin, applyRevoke } from './admission-rules.ts'
+import { applyAddDevice, applyApprove, applyJoin } from './admission-rules.ts'
 import type { ControlBody, PolicyBody, RenameBody } from './control.ts'
 import {
   type Act,
@@ -15,6 +15,7 @@ import {
 import { decodeControlBody } from './control-codec.ts'
 import type { ControlState, DeviceRecord, MemberRecord } from './control-state.ts'
 import { applyGrant, applyRepair, applyRotate } from './epoch-rules.ts'
+import { applyInvite, applyRevoke } from './invite-rules.ts'
 import { type EntryAt, refusal } from './refusal.ts'
 import { applyLeave, applyRemoveDevice, applyRemoveMember, applySetRole } from './removal-rules.ts'
 

@@ -1,5 +1,6 @@
 import { concat, toUtf8 } from '../bytes.ts'
 import { asBytes, asTuple, asUint, type Cbor, decodeCbor, encodeCbor } from '../codec.ts'
+import { type BoundedCache, boundedCache } from '../crypto/bounded-cache.ts'
 import { labelledHash, sha256 } from '../crypto/hash.ts'
 import { SealogError } from '../errors.ts'
 import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes } from '../ids.ts'
@@ -115,9 +116,16 @@ export function actorOf(
   devicePublicKey: Uint8Array,
   incarnation: Uint8Array,
 ): ActorId {
-  const hash = labelledHash('sealog/v1/actor', space, idBytes(document), devicePublicKey, incarnation)
-  return actorIdOf(hash.subarray(0, 16))
+  // The lengths are fixed, so no two actors have one key.
+  const key = String.fromCharCode(...space, ...devicePublicKey, ...incarnation)
+  return actors.get(document + key, () => {
+    const hash = labelledHash('sealog/v1/actor', space, idBytes(document), devicePublicKey, incarnation)
+    return actorIdOf(hash.subarray(0, 16))
+  })
 }
+
+/** Who writes one entry writes more: the reducer asks for the same few actors again and again. */
+const actors: BoundedCache<ActorId> = boundedCache(4096)
 
 function contextOf(header: Omit<Header, 'bodyHash' | 'bodyLength'>): Cbor[] {
   return [

@@ -85,7 +85,8 @@ function delivered({ author, entry }: Act, delivery: Delivery): DeliveryRecord {
 
 /**
  * By an admin, or by a device of the same member that may read as far back itself (R-GRANT-1, R-GRANT-3). What is sealed
- * in it nobody else can judge: so it may be said again, where what came before it held nothing.
+ * in it nobody else can judge: so all of it may be said again, in as many parts as it takes, where what came before it
+ * held nothing.
  */
 export function applyGrant(act: Act<GrantBody>): ControlChange {
   const { control, author, body, entry } = act
@@ -95,8 +96,10 @@ export function applyGrant(act: Act<GrantBody>): ControlChange {
   const isOwn = member.id === granter.id && author.readsFrom <= body.from
   const isAdmin = granter.history === 'all' && roleNumber(granter.role) >= roleNumber('admin')
   if (!isOwn && !isAdmin) throw refusal(entry, 'role', 'ERR_UNAUTHORIZED')
-  refuseIf(member.history === 'all' || body.from > device.readsFrom, entry, 'member')
+  const latest = Math.max(latestEpoch(control), device.readsFrom)
+  refuseIf(member.history === 'all' || body.from > latest, entry, 'member')
+  const readsFrom = Math.min(device.readsFrom, body.from)
   return changed(control, entry, {
-    devices: replaced(control.devices, [[device.number, { ...device, readsFrom: body.from }]]),
+    devices: replaced(control.devices, [[device.number, { ...device, readsFrom }]]),
   })
 }

@@ -2,19 +2,12 @@ import { equalBytes } from '../bytes.ts'
 import { ZERO_32 } from '../crypto/hash.ts'
 import { SealogError } from '../errors.ts'
 import { CONTROL_DOCUMENT } from '../ids.ts'
+import { acceptNote } from './accept-note.ts'
 import { decodeRange, rootOf } from './compact-range.ts'
 import { decodeHeader, entryHash, entrySigningInput } from './entry.ts'
-import {
-  type Anchor,
-  acceptNote,
-  bodyOf,
-  checkGenesis,
-  checkRelay,
-  judge,
-  type LogView,
-  type RequiredCheck,
-  type VerifiedEntry,
-} from './log.ts'
+import { bodyOf } from './entry-body.ts'
+import { checkGenesis, checkRelay, judge } from './fold-entries.ts'
+import type { Anchor, LogView, RequiredCheck, VerifiedEntry } from './log.ts'
 import { verifyInclusion } from './merkle.ts'
 import { type Prefixes, prefixesOf } from './prefixes.ts'
 import type { LogRecord, SkipHead } from './records.ts'

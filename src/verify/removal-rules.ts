@@ -1,5 +1,4 @@
 import type { MemberId } from '../ids.ts'
-import { withoutInvites } from './admission-rules.ts'
 import {
   type LeaveBody,
   type RemoveDeviceBody,
@@ -23,6 +22,7 @@ import {
   urgent,
 } from './control-change.ts'
 import type { ControlState, DeviceRecord, MemberRecord, OpenInvite } from './control-state.ts'
+import { withoutInvites } from './invite-rules.ts'
 import { type EntryAt, refusal } from './refusal.ts'
 
 /*

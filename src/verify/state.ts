@@ -3,7 +3,8 @@ import { type BoundedCache, boundedCache } from '../crypto/bounded-cache.ts'
 import { labelledHash } from '../crypto/hash.ts'
 import { hasCode } from '../errors.ts'
 import { type ActorId, actorIdOf, type DocumentId, documentIdOf, idBytes, type MemberId, memberIdOf } from '../ids.ts'
-import { type ControlState, hashControl } from './control-state.ts'
+import { hashControl } from './control-hash.ts'
+import type { ControlState } from './control-state.ts'
 import { emptyMap, entriesOf, getAt, mapRoot, type StateMap, setAt } from './state-map.ts'
 
 /** The latest of one actor's chain. */
@@ -153,7 +154,7 @@ export function actorsOf(record: DocumentRecord): Iterable<ActorRecord> {
   return valuesOf(record.actors)
 }
 
-// -- Rows: how a state is kept, one for each document and each actor; for the rest see control-state.ts --------------
+// -- Rows: how a state is kept, one for each document and each actor; for the rest see control-rows.ts ---------------
 
 export function encodeActorRecord(record: ActorRecord): Uint8Array {
   return encodeCbor([

@@ -31,7 +31,10 @@ export const MAX_DOCUMENT_PROOF: number = 32 * 1024 * 1024
 /** A node takes at least a byte. */
 const MAX_NODES = 1 << 20
 
-/** What entries read and write of one document: these actors, and how many actors these devices have open. */
+/**
+ * What entries read and write of one document: these actors, and how many actors these devices have open. The latter
+ * only where that number is asked for or changes: where a chain begins or is retired (protocol.md R-ACTOR-3).
+ */
 export interface TouchedDocument {
   readonly actors: Set<ActorId>
   readonly devices: Set<number>
@@ -46,7 +49,7 @@ export function touchedBy(entries: Iterable<{ readonly header: Header; readonly 
     const document = touched.get(header.document) ?? { actors: new Set(), devices: new Set() }
     touched.set(header.document, document)
     document.actors.add(actor)
-    document.devices.add(header.device)
+    if (header.seq === 0 || header.kind === 'retire') document.devices.add(header.device)
   }
   return touched
 }

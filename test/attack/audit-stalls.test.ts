@@ -45,6 +45,7 @@ async function audited(
       verifier,
       environment,
       keepsAll: true,
+      onVerified: async () => {},
       onProgress: async ({ audited }) => {
         kept.push(audited.range.size)
       },

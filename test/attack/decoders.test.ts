@@ -13,7 +13,8 @@ import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import { encodeNote, parseNote } from '../../src/verify/checkpoint.ts'
 import { appendLeaves, decodeRange, emptyRange, encodeRange } from '../../src/verify/compact-range.ts'
 import { decodeControlBody, encodeControlBody } from '../../src/verify/control-codec.ts'
-import { type DeviceRecord, decodeControlState, encodeControlState } from '../../src/verify/control-state.ts'
+import { decodeControlState, encodeControlState } from '../../src/verify/control-rows.ts'
+import type { DeviceRecord } from '../../src/verify/control-state.ts'
 import { decodeHeader, encodeHeader } from '../../src/verify/entry.ts'
 import {
   actorsOf,

@@ -3,8 +3,12 @@ import { KeyKeeper } from '../../src/crdt/key-keeper.ts'
 import { Problems } from '../../src/crdt/problems.ts'
 import { namesSecretOf } from '../../src/crypto/commitments.ts'
 import { deriveEpoch, sealLink } from '../../src/crypto/epoch.ts'
-import type { DeliveredWrap } from '../../src/relay/messages.ts'
-import { WRAP_LENGTH } from '../../src/verify/control.ts'
+import { sealGrant } from '../../src/crypto/grant.ts'
+import { kemPublicKeyOf } from '../../src/crypto/wrap.ts'
+import type { Random } from '../../src/environment.ts'
+import type { DeliveredWrap } from '../../src/relay/key-messages.ts'
+import { type ControlBody, WRAP_LENGTH } from '../../src/verify/control.ts'
+import type { VerifiedEntry } from '../../src/verify/log.ts'
 import { proveWrap, recipientsOf, wrapLeaf } from '../../src/verify/wraps.ts'
 import { crew, deviceOf, epochOf, judged } from '../helpers/crew.ts'
 import { bytesOf, type LogBuilder, type TestDevice } from '../helpers/log-builder.ts'
@@ -34,26 +38,31 @@ function served(log: LogBuilder, { number }: TestDevice, epoch: number): readonl
 
 interface Keeping {
   readonly keeper: KeyKeeper
-  /** Goes through the log as it is now. */
-  readonly gather: () => Promise<boolean>
+  readonly problems: Problems
+  /** Goes through the log as it is now; with these entries as news. */
+  readonly gather: (...entries: ControlBody[]) => Promise<boolean>
 }
 
 function keeping(log: LogBuilder, device: TestDevice): Keeping {
   const bodyOf = async (index: number): Promise<Uint8Array> => log.entries[index]?.body ?? new Uint8Array(0)
+  const problems = new Problems(() => {})
   const keeper = new KeyKeeper({
     space: log.spaceBytes,
     channel: {
       keys: async epoch => ({ type: 'keys', ref: 0, space: log.space, wraps: served(log, device, epoch), to: epoch }),
-      body: bodyOf,
       bodyStart: bodyOf,
     },
-    problems: new Problems(() => {}),
+    problems,
     environment: { random: length => new Uint8Array(length), now: () => 0, schedule: () => () => {} },
     epochs: new Map(),
     keep: async () => {},
   })
   const holder = { number: device.number, kem: device.kemSeed }
-  return { keeper, gather: () => keeper.gather(log.controlState, holder, []) }
+  const gather: Keeping['gather'] = (...bodies) => {
+    const entries = bodies.map(control => ({ control }) as VerifiedEntry)
+    return keeper.gather(log.controlState, holder, entries)
+  }
+  return { keeper, problems, gather }
 }
 
 describe('names that a member makes up for those who read from their admission on (R-EPOCH-2)', () => {
@@ -104,4 +113,51 @@ describe('a grant that holds nothing (R-GRANT-3)', () => {
     expect(deviceOf(log, late).readsFrom).toBe(0)
     expect(await judged(log, owner, log.bodies.grant(late.number, 0))).toBe('accepted')
   })
+
+  it('nor do those before and after one that holds what it should: the first that verifies is taken (R-GRANT-2)', async () => {
+    const { log, owner, admin, late } = crew()
+    const sound = log.bodies.grant(late.number, 0)
+    const grants: readonly ControlBody[] = [
+      log.bodies.grant(late.number, 0, { sealed: bytesOf('nothing') }),
+      // Sealed as it should be, for this device, but other secrets.
+      log.bodies.grant(late.number, 0, { sealed: sealedTo(log, late, [bytesOf('made up')]) }),
+      sound,
+      log.bodies.grant(late.number, 0, { sealed: sealedTo(log, late, [bytesOf('made up, too')]) }),
+    ]
+    const { keeper, problems, gather } = keeping(log, late)
+    for (const [i, body] of grants.entries()) {
+      log.act(body === sound ? owner : admin, body)
+      await gather(body)
+      expect(keeper.keys.canRead(0)).toBe(i >= 2)
+      // That one was promised and did not come shows for as long as it lasts.
+      expect(problems.list().map(({ message }) => message)).toEqual(
+        i >= 2 ? [] : [expect.stringContaining('has to grant it again')],
+      )
+    }
+    expect(keeper.keys.readSecret(0)).toEqual(deriveEpoch(log.bodies.secretOf(0)).readSecret)
+    // All of them in one batch, with nothing at hand, come to the same; and a restart tells the same story.
+    const fresh = keeping(log, late)
+    await fresh.gather()
+    expect(fresh.problems.list()).toHaveLength(1)
+    await fresh.gather(...grants)
+    expect(fresh.keeper.keys.canRead(0)).toBe(true)
+    expect(fresh.problems.list()).toEqual([])
+  })
+
+  it('spoils no secret beside it', async () => {
+    const { log, admin, late } = crew()
+    const trueRead = deriveEpoch(log.bodies.secretOf(0)).readSecret
+    const half = log.bodies.grant(late.number, 0, { sealed: sealedTo(log, late, [trueRead, bytesOf('made up')]) })
+    log.act(admin, half)
+    const { keeper, gather } = keeping(log, late)
+    await gather(half)
+    expect(keeper.keys.readSecret(0)).toEqual(trueRead)
+    expect(keeper.keys.readSecret(1)).toEqual(deriveEpoch(log.bodies.secretOf(1)).readSecret)
+  })
 })
+
+function sealedTo(log: LogBuilder, { number, kemSeed }: TestDevice, secrets: readonly Uint8Array[]): Uint8Array {
+  const random: Random = length => new Uint8Array(length)
+  const context = { space: log.spaceBytes, device: number, from: 0 }
+  return sealGrant({ ...context, kemPublicKey: kemPublicKeyOf(kemSeed), secrets, random })
+}

@@ -159,6 +159,7 @@ function adoptionOf(attack: Attack, entries: readonly VerifiedEntry[], isSaved: 
     record: emptyDocument(DOCUMENT, 0),
     snapshot: isSaved ? { doc, payload, count: changeCount(doc), tips: new Map() } : undefined,
     entries,
+    unchecked: undefined,
     keysOf: (document, epoch) => KEYS.forDocument(document, epoch, epoch),
     discard: () => {},
   }

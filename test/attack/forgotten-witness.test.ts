@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { decodeTrustRow, encodeTrustRow, type Vouched } from '../../src/crdt/trust.ts'
 import { Witness } from '../../src/crdt/witness.ts'
+import { advance } from '../../src/verify/advance.ts'
 import { judgeEvidence } from '../../src/verify/judge.ts'
-import { advance } from '../../src/verify/log.ts'
 import { bytesOf, LogBuilder } from '../helpers/log-builder.ts'
 
 const { log, writer } = LogBuilder.withWriter()

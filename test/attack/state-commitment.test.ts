@@ -5,7 +5,7 @@ import { controlKey, documentKey, spaceKey } from '../../src/crdt/rows.ts'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { encodeViewRow, loadView } from '../../src/crdt/view-rows.ts'
 import { documentIdOf } from '../../src/ids.ts'
-import { controlRows } from '../../src/verify/control-state.ts'
+import { controlRows } from '../../src/verify/control-rows.ts'
 import type { LogView } from '../../src/verify/log.ts'
 import {
   actorsOf,

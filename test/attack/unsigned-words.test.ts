@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { SealogError } from '../../src/errors.ts'
 import { decodeRelayMessage, encodeMessage } from '../../src/relay/message-codec.ts'
-import type { Reject } from '../../src/relay/messages.ts'
+import type { Reject } from '../../src/relay/session-messages.ts'
 import { verdictOf } from '../helpers/log-builder.ts'
 import { openPair, openWorld } from '../helpers/world.ts'
 

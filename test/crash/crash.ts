@@ -149,7 +149,7 @@ class CrashRun {
   /** Ends whatever runs, however far it came. */
   async end(): Promise<void> {
     await Promise.all([...this.#writers.map(each => each.kill()), this.#replicas?.end()])
-    await Promise.all(this.#relays.map(each => each.kill().catch(() => {})))
+    await Promise.all(this.#relays.map(each => each.end()))
     await this.#place?.close()
   }
 
@@ -158,7 +158,9 @@ class CrashRun {
     this.#place = place
     for (let number = 0; number < this.#options.relays; number++) {
       const log = join(this.#folder, `relay-${number}.log`)
-      this.#relays.push(new RelayProcess({ port: await freePort(), place: place.argumentsOf(number), log }))
+      this.#relays.push(
+        new RelayProcess({ port: await freePort(), place: place.argumentsOf(number), log, isHeld: true }),
+      )
     }
   }
 

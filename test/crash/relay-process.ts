@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import type { PinnedRelay } from 'sealog/protocol'
 import { ended, isRunning, tieToThisProcess } from './child-process.ts'
 import { exchange } from './exchange.ts'
+import { type HeldCommand, holdCommand } from './held-command.ts'
 import { within } from './light-crew.ts'
 
 const HOST = '127.0.0.1'
@@ -25,6 +26,8 @@ export interface RelayProcessOptions {
   readonly log: string
   /** The command as a file for Node. Default: as the package announces it. */
   readonly command?: string
+  /** The next process is loaded while this one runs, and only let go on `launch`. Default false. */
+  readonly isHeld?: boolean
 }
 
 /** The relay as the package brings it, in a process that is killed and started again. */
@@ -34,6 +37,7 @@ export class RelayProcess {
   #child: ChildProcess | undefined
   /** Resolves to whether the process that was started last listens; false: it has ended before. */
   #listening: Promise<boolean> = Promise.resolve(false)
+  #next: HeldCommand | undefined
   #isKilled = false
   #startTime = 500
 
@@ -54,21 +58,47 @@ export class RelayProcess {
 
   /** Starts the process; does not wait. */
   launch(): void {
-    const { port, place, log, command = commandPath() } = this.#options
-    const output = openSync(log, 'a')
-    const args = [command, ...place, '--port', `${port}`, '--name', RELAY_NAME]
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', output], detached: true })
-    closeSync(output)
-    tieToThisProcess(child)
+    const child = this.#spawn()
     this.#child = child
     this.#isKilled = false
     const launched = performance.now()
     const said = once(child.stdout as NonNullable<typeof child.stdout>, 'data').then(() => {
       this.#startTime = performance.now() - launched
+      // Not before: it would take the time from the one that starts.
+      if (this.#options.isHeld === true && !this.#isKilled) this.#next ??= this.#hold()
       return true
     })
     const ended = once(child, 'exit').then(() => false)
     this.#listening = Promise.race([said, ended])
+  }
+
+  #spawn(): ChildProcess {
+    const next = this.#next
+    this.#next = undefined
+    if (next !== undefined && isRunning(next.child)) {
+      next.run()
+      return next.child
+    }
+    const { log, command = commandPath() } = this.#options
+    const output = openSync(log, 'a')
+    const args = [command, ...this.#arguments()]
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', output], detached: true })
+    closeSync(output)
+    tieToThisProcess(child)
+    return child
+  }
+
+  #hold(): HeldCommand {
+    const { log, command = commandPath() } = this.#options
+    const output = openSync(log, 'a')
+    const held = holdCommand(command, this.#arguments(), output)
+    closeSync(output)
+    return held
+  }
+
+  #arguments(): readonly string[] {
+    const { place, port } = this.#options
+    return [...place, '--port', `${port}`, '--name', RELAY_NAME]
   }
 
   /**
@@ -98,6 +128,13 @@ export class RelayProcess {
     this.assertNotEnded()
     this.#isKilled = true
     await ended(this.#child, child => child.kill('SIGKILL'))
+  }
+
+  /** No other follows. Resolves when nothing of it runs. */
+  async end(): Promise<void> {
+    const next = this.#next?.child
+    this.#next = undefined
+    await Promise.all([this.kill().catch(() => {}), ended(next, child => child.kill('SIGKILL'))])
   }
 
   /** The end of its log. */

@@ -8,7 +8,7 @@ import {
   mergeMailboxLists,
 } from '../../src/crdt/mailbox-list.ts'
 import { paddedLength } from '../../src/crypto/padding.ts'
-import { MAX_MAILBOX_LENGTH } from '../../src/relay/messages.ts'
+import { MAX_MAILBOX_LENGTH } from '../../src/relay/message-limits.ts'
 import { cosigned, listedSpace, noteAt } from '../helpers/mailbox-spaces.ts'
 
 const LIMIT = 1024 * 1024

@@ -1,12 +1,16 @@
 import { describe, expect, it } from 'vitest'
+import { DEFAULT_CHANNEL_DEADLINES } from '../../src/crdt/channel-deadlines.ts'
 import { SpaceChannel } from '../../src/crdt/space-channel.ts'
 import { verifySync } from '../../src/crypto/sign.ts'
 import { nobleSigningKey } from '../../src/crypto/sign-backend.ts'
 import type { Environment } from '../../src/environment.ts'
 import { SealogError } from '../../src/errors.ts'
 import { authenticationInput } from '../../src/relay/authentication.ts'
-import type { ChannelEvents, RelayClient } from '../../src/relay/client.ts'
-import type { Open, Reject, ReplicaMessage, Sync } from '../../src/relay/messages.ts'
+import type { RelayClient } from '../../src/relay/client.ts'
+import type { ChannelEvents } from '../../src/relay/client-events.ts'
+import type { Sync } from '../../src/relay/log-messages.ts'
+import type { ReplicaMessage, SpaceAnswer } from '../../src/relay/messages.ts'
+import type { Open, Reject } from '../../src/relay/session-messages.ts'
 import { bytesOf, LogBuilder } from '../helpers/log-builder.ts'
 
 const log = new LogBuilder()
@@ -52,6 +56,7 @@ function harness() {
     relay,
     client,
     environment,
+    deadlines: DEFAULT_CHANNEL_DEADLINES,
     opening: () => ({ signer: SIGNER, from: FROM, genesis: undefined, admission: undefined, wants: undefined }),
     onSync: async message => {
       synced.push(message)
@@ -77,8 +82,16 @@ function harness() {
       events?.onUp(session)
       await settled()
     },
-    hear: async (message: Sync | Reject) => {
+    hear: async (message: SpaceAnswer) => {
       events?.onMessage(message)
+      await settled()
+    },
+    /** The timers that are set to this delay. */
+    pending: (ms: number) => timers.filter(timer => timer.ms === ms),
+    fire: async (ms: number) => {
+      const at = timers.findIndex(timer => timer.ms === ms)
+      const [timer] = timers.splice(at, 1)
+      timer?.task()
       await settled()
     },
     tick: async () => {
@@ -186,5 +199,77 @@ describe('a connection that has gone quiet (R-RETRY-3)', () => {
     expect(await tick()).toBe(25_000)
     expect(await tick()).toBe(15_000)
     expect(reconnects).toEqual(['ERR_OFFLINE'])
+  })
+})
+
+describe('a push that the relay does not answer (R-RETRY-4)', () => {
+  const DEADLINE = DEFAULT_CHANNEL_DEADLINES.push
+  const ENTRY = { header: new Uint8Array(1), signature: new Uint8Array(64), body: new Uint8Array(10) }
+
+  /** A live channel with one push on its way. */
+  async function pushing() {
+    const opened = harness()
+    const { channel, up, hear, lastOpen, sent } = opened
+    const refusals: string[] = []
+    channel.start()
+    await up()
+    await hear(syncOf(lastOpen().ref))
+    void channel.push([ENTRY], error => void refusals.push(error.code))
+    await settled()
+    expect(types(sent)).toEqual(['open', 'push'])
+    return { ...opened, refusals, ref: (sent.at(-1) as { ref: number }).ref }
+  }
+
+  it('does not wait for ever while all else is answered: the connection counts as broken', async () => {
+    const { fire, hear, sent, reconnects, pending } = await pushing()
+    await fire(25_000)
+    await hear(syncOf((sent.at(-1) as { ref: number }).ref))
+    expect(reconnects).toEqual([])
+    expect(pending(DEADLINE)).toHaveLength(1)
+    await fire(DEADLINE)
+    expect(reconnects).toEqual(['ERR_OFFLINE'])
+  })
+
+  it('is not waited for once its entries are in the log, or were refused, or the conversation starts over', async () => {
+    const landed = await pushing()
+    landed.channel.landed()
+    expect(landed.pending(DEADLINE)).toEqual([])
+    const refused = await pushing()
+    const { ref } = refused
+    await refused.hear({ type: 'reject', ref, space, code: 'ERR_QUOTA', message: '', position: 0, retryAfter: 0 })
+    expect(refused.refusals).toEqual(['ERR_QUOTA'])
+    expect(refused.pending(DEADLINE)).toEqual([])
+    const restarted = await pushing()
+    restarted.channel.open()
+    expect(restarted.pending(DEADLINE)).toEqual([])
+  })
+
+  it('has its time anew with every part of another answer: its own comes behind them', async () => {
+    const { channel, hear, sent, pending } = await pushing()
+    const [before] = pending(DEADLINE)
+    const body = channel.body(0, 10)
+    const { ref } = sent.at(-1) as { ref: number }
+    await hear({ type: 'body-part', ref, space, offset: 0, bytes: new Uint8Array(10) })
+    expect(await body).toHaveLength(10)
+    expect(pending(DEADLINE)).toHaveLength(1)
+    expect(pending(DEADLINE)[0]).not.toBe(before)
+  })
+
+  it('is not given up for what has come and was not looked at yet', async () => {
+    const { channel, fire, reconnects } = await pushing()
+    let end: () => void = () => {}
+    channel.enqueue(
+      () =>
+        new Promise(resolve => {
+          end = resolve
+        }),
+    )
+    await settled()
+    await fire(DEADLINE)
+    expect(reconnects).toEqual([])
+    channel.landed()
+    end()
+    await settled()
+    expect(reconnects).toEqual([])
   })
 })

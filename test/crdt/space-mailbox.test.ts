@@ -7,7 +7,7 @@ import { nobleSigningKey } from '../../src/crypto/sign-backend.ts'
 import type { SpaceId } from '../../src/ids.ts'
 import { putMailboxInput } from '../../src/relay/mailbox.ts'
 import { MailboxClient } from '../../src/relay/mailbox-client.ts'
-import type { MailboxContent } from '../../src/relay/messages.ts'
+import type { MailboxContent } from '../../src/relay/mailbox-messages.ts'
 import { clientOf, hurried, MailboxRelay, refusal } from '../helpers/mailbox-relay.ts'
 import { listedSpace, noteAt } from '../helpers/mailbox-spaces.ts'
 

@@ -140,7 +140,7 @@ export async function historyOf({ authors: count, isImported, steps }: Script): 
     const payload = author.next(what === 'bundle' || what === 'wrong bundle' ? 'bundle' : 'raw')
     if (payload === undefined) continue
     if (what === 'withheld') missing.add(index)
-    if (what === 'ahead') contradicted.add(author.actor)
+    if (what === 'ahead' || what === 'mis-tagged') contradicted.add(author.actor)
     const isTrue = what !== 'mis-tagged' && what !== 'ahead'
     await append(author.entry(index, contentOf(what, payload, n, author)), isTrue)
   }
@@ -293,6 +293,7 @@ export function adoptionOf(history: History, size: number): Adoption {
     snapshot,
     entries: tail.map(entry => (missing.has(entry.index) ? withheld(entry) : entry)),
     keysOf: (document, epoch) => KEYS.forDocument(document, epoch, epoch),
+    unchecked: undefined,
     discard: () => {
       if (snapshot !== undefined) Automerge.free(snapshot.doc)
     },

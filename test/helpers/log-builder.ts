@@ -2,6 +2,7 @@ import { sha256, ZERO_32 } from '../../src/crypto/hash.ts'
 import { nobleVerifier, publicKeyOf, signSync } from '../../src/crypto/sign.ts'
 import { SealogError } from '../../src/errors.ts'
 import { CONTROL_DOCUMENT, type DocumentId, documentIdOf, type SpaceId, spaceIdOf } from '../../src/ids.ts'
+import { advance } from '../../src/verify/advance.ts'
 import { assertChecks } from '../../src/verify/check.ts'
 import { type Checkpoint, encodeNote, encodeNoteText, originOf } from '../../src/verify/checkpoint.ts'
 import type { ControlBody, Role } from '../../src/verify/control.ts'
@@ -16,7 +17,7 @@ import {
   type Header,
   type SignedEntry,
 } from '../../src/verify/entry.ts'
-import { type Advanced, advance, type Batch, emptyView, type LogView, type PinnedRelay } from '../../src/verify/log.ts'
+import { type Advanced, type Batch, emptyView, type LogView, type PinnedRelay } from '../../src/verify/log.ts'
 import { noteKeyHash } from '../../src/verify/note-key.ts'
 import { appendNodes, proveConsistency, proveInclusion, rootAt } from '../../src/verify/prove.ts'
 import { applyHeader, type Reduced } from '../../src/verify/reducer.ts'

@@ -6,8 +6,9 @@ import { platformEnvironment } from '../../src/environment-platform.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import { spaceIdOf } from '../../src/ids.ts'
 import { RelayClient } from '../../src/relay/client.ts'
+import type { MailboxContent } from '../../src/relay/mailbox-messages.ts'
 import { decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
-import type { MailboxContent, MailboxRequest, RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
+import type { MailboxRequest, RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import type { ConnectionEvents, Transport } from '../../src/relay/transport.ts'
 
 type Stored = Pick<MailboxContent, 'counter' | 'bytes' | 'signature'>

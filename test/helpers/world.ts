@@ -10,7 +10,8 @@ import type { SpaceId } from '../../src/ids.ts'
 import { decodeRelayMessage, decodeReplicaMessage, encodeMessage } from '../../src/relay/message-codec.ts'
 import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import type { Transport } from '../../src/relay/transport.ts'
-import { Replica, type ReplicaOptions, type ReplicaPlatform } from '../../src/replica.ts'
+import { Replica } from '../../src/replica.ts'
+import type { ReplicaOptions, ReplicaPlatform } from '../../src/replica-options.ts'
 import type { Space } from '../../src/space.ts'
 import type { SpaceDocument } from '../../src/space-document.ts'
 import type { WaitOptions } from '../../src/waiting.ts'
@@ -140,7 +141,7 @@ export interface Pair {
 }
 
 export async function openPair(world: World, stores: { ann?: ReplicaStore; bob?: ReplicaStore } = {}): Promise<Pair> {
-  const timeout = world.patience(5000)
+  const timeout = world.patience(30_000)
   const ann = await world.open('Ann', stores.ann)
   const annSpace = await ann.createSpace({ name: 'Field notes', timeout })
   const annNote = await annSpace.createDocument<Note>({ title: 'Day 1', body: '' }, { name: 'Day 1' })

@@ -7,7 +7,8 @@ import type { ErrorCode } from '../../src/errors.ts'
 import { type SpaceId, spaceIdOf } from '../../src/ids.ts'
 import { getMailboxInput, putMailboxInput } from '../../src/relay/mailbox.ts'
 import { MailboxClient } from '../../src/relay/mailbox-client.ts'
-import type { MailboxContent, MailboxRequest, RelayMessage } from '../../src/relay/messages.ts'
+import type { MailboxContent } from '../../src/relay/mailbox-messages.ts'
+import type { MailboxRequest, RelayMessage } from '../../src/relay/messages.ts'
 import { clientOf, hurried, MailboxRelay, refusal } from '../helpers/mailbox-relay.ts'
 
 const signingKey = nobleSigningKey(new Uint8Array(32).fill(1))

@@ -11,10 +11,8 @@ import {
   MAX_BATCH_ENTRIES,
   MAX_FRAME_LENGTH,
   MAX_MAILBOX_LENGTH,
-  type Message,
-  type RelayMessage,
-  type ReplicaMessage,
-} from '../../src/relay/messages.ts'
+} from '../../src/relay/message-limits.ts'
+import type { Message, RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
 import { INLINE_BODY_LENGTH, MAX_BODY_LENGTH, MAX_HEADER_LENGTH } from '../../src/verify/entry.ts'
 import { bytesOf, LogBuilder, verdictOf } from '../helpers/log-builder.ts'
 

@@ -7,17 +7,11 @@ import { nobleSigningKey } from '../../src/crypto/sign-backend.ts'
 import type { Environment } from '../../src/environment.ts'
 import type { SpaceId } from '../../src/ids.ts'
 import { authenticationInput } from '../../src/relay/authentication.ts'
+import type { BodyPart } from '../../src/relay/body-messages.ts'
+import type { Push, PushEntry, Sync } from '../../src/relay/log-messages.ts'
 import { decodeRelayMessage, encodeMessage } from '../../src/relay/message-codec.ts'
-import type {
-  BodyPart,
-  Push,
-  PushEntry,
-  Reject,
-  RelayMessage,
-  ReplicaMessage,
-  Sync,
-  Welcome,
-} from '../../src/relay/messages.ts'
+import type { RelayMessage, ReplicaMessage } from '../../src/relay/messages.ts'
+import type { Reject, Welcome } from '../../src/relay/session-messages.ts'
 import type { Connection } from '../../src/relay/transport.ts'
 import { parseNote } from '../../src/verify/checkpoint.ts'
 import { INLINE_BODY_LENGTH } from '../../src/verify/entry.ts'

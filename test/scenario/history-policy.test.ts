@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { SpaceDocument } from '../../src/space-document.ts'
+import { encodeControlBody } from '../../src/verify/control-codec.ts'
+import { controlAsMember } from '../helpers/hostile-keys.ts'
 import { openMember } from '../helpers/hostile-member.ts'
 import { plunder, relayLoot, thiefOf } from '../helpers/loot.ts'
 import {
@@ -120,6 +122,36 @@ describe('history', () => {
     // And can let others in with all of it.
     const carl = await admitted(world, late.space, 'Carl')
     expect((await noteOf(carl, old)).doc().title).toBe('Secret plan')
+  })
+
+  it('that a hostile admin only pretended to grant, another one grants, on all devices of the member (R-GRANT-3)', async () => {
+    const { ann, late, old } = await withLate()
+    const eve = await admitted(world, ann.space, 'Eve', { role: 'admin' })
+    await allSynced(world, ann, late, eve)
+    await eve.replica.close()
+    const number = late.space.me.devices[0]?.id ?? -1
+    const { id } = ann.space
+    await controlAsMember(world, eve.store.twin(), id, ({ time, random }) => ({
+      body: encodeControlBody({ type: 'grant', time, device: number, from: 0, sealed: random(1168) }),
+    }))
+    await allSynced(world, ann, late)
+    expect(late.space.me.devices[0]?.readsFrom).toBe(0)
+    await eventually(() => late.space.problems.map(({ message }) => message).join()).toMatch(/has to grant it again/)
+    expect(late.space.documents().find(document => document.id === old.id)?.locked).toBe(true)
+    // Also after a restart: what it lacks follows from the log.
+    const again = await reopened(world, late)
+    await again.space.sync(timely(world))
+    await eventually(() => again.space.problems.map(({ message }) => message).join()).toMatch(/has to grant it again/)
+    await ann.space.grantHistory(idOf(ann.space, 'Late'), 0, timely(world))
+    await again.space.sync(timely(world))
+    await eventually(async () => (await noteOf(again, old)).doc().title).toBe('Secret plan')
+    expect(codesOf(again.space)).toEqual([])
+    // Nobody can tell that it holds what it should but its device: so it may be granted once more.
+    const size = await world.logSize(id)
+    await ann.space.grantHistory(idOf(ann.space, 'Late'), 0, timely(world))
+    expect(await world.logSize(id)).toBe(size + 1)
+    await again.space.sync(timely(world))
+    expect(codesOf(again.space)).toEqual([])
   })
 
   it('that a member may not read it cannot give away', async () => {

@@ -16,12 +16,12 @@ describe('joining twice at once', () => {
   it('with one link (a double click) makes one member and a store that opens', async () => {
     const world = await openWorld()
     const { ann, bob, annSpace } = await openPair(world)
-    const link = await annSpace.invite({ timeout: 5000 })
+    const link = await annSpace.invite({ timeout: 30_000 })
     const store = memoryStore()
     const carl = await world.open('Carl', store)
     const [first, second] = await Promise.all([
-      carl.joinSpace(link, { timeout: 5000 }),
-      carl.joinSpace(link, { timeout: 5000 }),
+      carl.joinSpace(link, { timeout: 30_000 }),
+      carl.joinSpace(link, { timeout: 30_000 }),
     ])
     expect(second).toBe(first)
     await settle(first, annSpace)
@@ -37,15 +37,15 @@ describe('joining twice at once', () => {
   it('with two invites uses one of them', async () => {
     const world = await openWorld()
     const { ann, bob, annSpace } = await openPair(world)
-    const links = [await annSpace.invite({ timeout: 5000 }), await annSpace.invite({ timeout: 5000 })]
+    const links = [await annSpace.invite({ timeout: 30_000 }), await annSpace.invite({ timeout: 30_000 })]
     const store = memoryStore()
     const carl = await world.open('Carl', store)
-    const [first, second] = await Promise.all(links.map(link => carl.joinSpace(link, { timeout: 5000 })))
+    const [first, second] = await Promise.all(links.map(link => carl.joinSpace(link, { timeout: 30_000 })))
     expect(second).toBe(first)
     await carl.close()
     // The other one is still good.
     const dora = await world.open('Dora')
-    await expect(Promise.any(links.map(link => dora.joinSpace(link, { timeout: 5000 })))).resolves.toMatchObject({
+    await expect(Promise.any(links.map(link => dora.joinSpace(link, { timeout: 30_000 })))).resolves.toMatchObject({
       id: annSpace.id,
     })
     const again = await world.open('Carl', store.twin())
@@ -56,14 +56,14 @@ describe('joining twice at once', () => {
   it('with a used invite first and a good one second joins by the good one', async () => {
     const world = await openWorld()
     const { ann, bob, annSpace } = await openPair(world)
-    const used = await annSpace.invite({ timeout: 5000 })
+    const used = await annSpace.invite({ timeout: 30_000 })
     const dora = await world.open('Dora')
-    await dora.joinSpace(used, { timeout: 5000 })
-    const good = await annSpace.invite({ timeout: 5000 })
+    await dora.joinSpace(used, { timeout: 30_000 })
+    const good = await annSpace.invite({ timeout: 30_000 })
     const carl = await world.open('Carl')
     const [first, second] = await Promise.allSettled([
-      carl.joinSpace(used, { timeout: 5000 }),
-      carl.joinSpace(good, { timeout: 5000 }),
+      carl.joinSpace(used, { timeout: 30_000 }),
+      carl.joinSpace(good, { timeout: 30_000 }),
     ])
     expect(first).toMatchObject({ status: 'rejected', reason: { code: 'ERR_INVITE' } })
     expect(second.status).toBe('fulfilled')
@@ -78,20 +78,23 @@ describe('a join that is interrupted', () => {
     const { ann, bob, annSpace, annNote } = await openPair(world)
     let members = annSpace.members().length
     for (let last = 1; ; last++) {
-      const link = await annSpace.invite({ timeout: world.patience(5000) })
+      const link = await annSpace.invite({ timeout: world.patience(30_000) })
       const inner = memoryStore()
       const store = controlledStore(inner)
       let commits = 0
+      const stop = new AbortController()
       store.after = () => {
-        if (++commits === last) world.down()
+        if (++commits !== last) return
+        world.down()
+        stop.abort()
       }
       const carl = await world.open('Carl', store)
-      const joining = carl.joinSpace(link, { timeout: world.patience(300) })
+      const joining = carl.joinSpace(link, { signal: stop.signal, timeout: world.patience(30_000) })
       const space = await joining.catch(() => undefined)
       await carl.close()
       world.up()
       const again = await world.open('Carl', inner.twin())
-      const resumed = await again.joinSpace(link, { timeout: world.patience(5000) })
+      const resumed = await again.joinSpace(link, { timeout: world.patience(30_000) })
       await settle(resumed, annSpace)
       expect(annSpace.members()).toHaveLength(++members)
       expect((await resumed.openDocument<Note>(annNote.id)).heads()).toEqual(annNote.heads())
@@ -106,13 +109,13 @@ describe('a join that is interrupted', () => {
   it('by its signal can be waited for again', async () => {
     const world = await openWorld()
     const { ann, bob, annSpace } = await openPair(world)
-    const link = await annSpace.invite({ timeout: 5000 })
+    const link = await annSpace.invite({ timeout: 30_000 })
     const carl = await world.open('Carl')
     await expect(carl.joinSpace(link, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'ERR_ABORTED' })
     world.down()
     await expect(carl.joinSpace(link, { timeout: 50 })).rejects.toMatchObject({ code: 'ERR_TIMEOUT' })
     world.up()
-    await carl.joinSpace(link, { timeout: 5000 })
+    await carl.joinSpace(link, { timeout: 30_000 })
     await Promise.all([ann.close(), bob.close(), carl.close()])
   })
 })
@@ -121,21 +124,21 @@ describe('an invite', () => {
   it('to a space that one is in just opens it, offline too, and stays unused', async () => {
     const world = await openWorld()
     const { ann, bob, annSpace, bobSpace } = await openPair(world)
-    const link = await annSpace.invite({ timeout: 5000 })
+    const link = await annSpace.invite({ timeout: 30_000 })
     expect(await annSpace.members()).toHaveLength(2)
     world.down()
     expect(await bob.joinSpace(link, { timeout: 2000 })).toBe(bobSpace)
     expect(await ann.joinSpace(link, { timeout: 2000 })).toBe(annSpace)
     world.up()
     const carl = await world.open('Carl')
-    await carl.joinSpace(link, { timeout: 5000 })
+    await carl.joinSpace(link, { timeout: 30_000 })
     await Promise.all([ann.close(), bob.close(), carl.close()])
   })
 
   it('that leads to no address of a relay is refused before anything is stored', async () => {
     const world = await openWorld()
     const { ann, bob, annSpace } = await openPair(world)
-    const link = await annSpace.invite({ timeout: 5000 })
+    const link = await annSpace.invite({ timeout: 30_000 })
     const carl = await world.open('Carl')
     for (const url of ['', 'javascript:alert(1)', 'https://relay.test', 'ws://', `ws://${'x'.repeat(600)}`]) {
       const bad = forged(link, fields => {
@@ -151,7 +154,7 @@ describe('an invite', () => {
   it('with one byte changed anywhere never does more than fail with a code', async () => {
     const world = await openWorld()
     const { ann, bob, annSpace } = await openPair(world)
-    const link = await annSpace.invite({ timeout: 5000 })
+    const link = await annSpace.invite({ timeout: 30_000 })
     const bytes = fromBase64Url(link.slice('sealog:'.length))
     const carl = await world.open('Carl')
     for (let at = 0; at < bytes.length; at += 3) {
@@ -174,17 +177,17 @@ describe('an invite', () => {
         const [name, key] = fields[2] as Cbor[]
         fields[2] = [name as Cbor, key as Cbor, url]
       })
-    const wrong = await other.annSpace.invite({ timeout: 5000 })
-    const right = await annSpace.invite({ timeout: 5000 })
+    const wrong = await other.annSpace.invite({ timeout: 30_000 })
+    const right = await annSpace.invite({ timeout: 30_000 })
     const carl = await world.open('Carl')
     // At an address that was never met, and at the one that was.
     for (const url of ['ws://new.test', 'ws://relay.test']) {
-      await expect(carl.joinSpace(move(wrong, url), { timeout: 5000 })).rejects.toMatchObject({
+      await expect(carl.joinSpace(move(wrong, url), { timeout: 30_000 })).rejects.toMatchObject({
         code: 'ERR_RELAY_IDENTITY',
       })
       expect(await carl.spaces()).toEqual([])
     }
-    const space = await carl.joinSpace(move(right, 'ws://new.test'), { timeout: 5000 })
+    const space = await carl.joinSpace(move(right, 'ws://new.test'), { timeout: 30_000 })
     expect(space.id).toBe(annSpace.id)
     await Promise.all([ann, bob, carl, other.ann, other.bob].map(replica => replica.close()))
   })
@@ -201,7 +204,7 @@ describe('an invite', () => {
     const later = forged(link, fields => {
       fields[9] = Date.now() + 1e6
     })
-    await expect(carl.joinSpace(later, { timeout: 5000 })).rejects.toMatchObject({ code: 'ERR_INVITE' })
+    await expect(carl.joinSpace(later, { timeout: 30_000 })).rejects.toMatchObject({ code: 'ERR_INVITE' })
     expect(await carl.spaces()).toEqual([])
     await Promise.all([ann.close(), bob.close(), carl.close()])
   })

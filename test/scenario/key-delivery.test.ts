@@ -57,20 +57,33 @@ function told(space: Space, index: number): readonly string[] {
   return space.problems.filter(problem => problem.index === index).map(({ code, message }) => `${code} ${message}`)
 }
 
+/** Everything that was ever a problem here, from now on: what is repaired is none any more. */
+function toldOf(space: Space): (index: number) => string {
+  const all: string[] = []
+  space.on('problem', ({ problem }) => {
+    if (problem.index !== undefined) all.push(`at ${problem.index}: ${problem.code} ${problem.message}`)
+  })
+  return index => all.filter(each => each.startsWith(`at ${index}: `)).join()
+}
+
 describe('keys that a member delivered wrongly', () => {
   it('a wrap: the entry and its author are named, the others repair it, and whoever was left out reads on (R-WRAP-7)', async () => {
     const { ann, bob, eve, id } = await withEve()
     bob.space.pause()
+    const toldAnn = toldOf(ann.space)
     const at = await controlAsMember(world, eve.store.twin(), id, hand =>
       spoiltRotation(hand, { devices: [deviceOf(bob.space)] }),
     )
     retitle(ann.note, 'after')
     await ann.space.sync(timely(world))
-    await eventually(() => told(ann.space, at).join()).toMatch(/ERR_KEY .*device \d+ .*entry \d+/)
+    await eventually(() => toldAnn(at)).toMatch(/ERR_KEY .*device \d+ .*entry \d+/)
     bob.space.resume()
     await bob.space.sync(timely(world))
     await eventually(async () => (await noteOf(bob, ann.note)).doc().title).toBe('after')
     await eventually(async () => (await ann.space.history()).find(({ index }) => index > at)?.type).toBe('repair')
+    // Once it is mended nothing is wrong any more, for any of them.
+    await eventually(() => told(ann.space, at)).toEqual([])
+    await eventually(() => told(bob.space, at)).toEqual([])
     retitle(await noteOf(bob, ann.note), 'by Bob')
     await allSynced(world, bob, ann)
     // The key may have been asked for while it was still kept back.
@@ -88,12 +101,14 @@ describe('keys that a member delivered wrongly', () => {
   ]
   it.each(links)('%s: it is repaired, and who comes later reads everything', async (_, spoil) => {
     const { ann, bob, eve, id } = await withEve()
+    const toldAnn = toldOf(ann.space)
     const at = await controlAsMember(world, eve.store.twin(), id, hand => spoiltRotation(hand, spoil(hand.random)))
     await allSynced(world, ann, bob)
-    await eventually(() => told(ann.space, at).join()).toMatch(/ERR_KEY .*entry \d+/)
+    await eventually(() => toldAnn(at)).toMatch(/ERR_KEY .*entry \d+/)
     await eventually(async () =>
       (await ann.space.history()).some(({ index, type }) => index > at && type === 'repair'),
     ).toBe(true)
+    await eventually(() => [ann, bob].flatMap(({ space }) => told(space, at))).toEqual([])
     retitle(ann.note, 'after')
     await allSynced(world, ann, bob)
     const carl = await admitted(world, ann.space, 'Carl')
@@ -141,6 +156,7 @@ describe('keys that a member delivered wrongly', () => {
     )
     await ann.space.sync(timely(world))
     await eventually(async () => (await ann.space.history()).filter(({ type }) => type === 'repair').length).toBe(2)
+    await eventually(() => ann.space.problems).toEqual([])
     retitle(ann.note, 'after')
     await ann.space.sync(timely(world))
     const again = await reopened(world, bob)

@@ -4,7 +4,8 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { memoryStore } from '../../src/crdt/store-memory.ts'
 import { defaultVerifier } from '../../src/crypto/sign-backend.ts'
 import { platformEnvironment } from '../../src/environment-platform.ts'
-import { Replica, type ReplicaOptions } from '../../src/replica.ts'
+import { Replica } from '../../src/replica.ts'
+import type { ReplicaOptions } from '../../src/replica-options.ts'
 import type { Space } from '../../src/space.ts'
 import { initializeAutomerge } from '../helpers/automerge.ts'
 
@@ -79,6 +80,44 @@ describe('a replica that goes too fast for its relay (R-QUOTA-4)', () => {
     const theirs = await bob.joinSpace(await space.invite({ timeout }), { timeout })
     await theirs.sync({ timeout })
     expect((await theirs.openDocument<Numbers>(note.id)).doc().list).toEqual(written)
+  })
+})
+
+describe('a relay that bounds what a device reads (R-QUOTA-5)', () => {
+  it('serves keys when it said that it would; until then what they open waits, and all else is taken', async () => {
+    const limits: { readBytesPerDevice?: number; burstTime: number } = { burstTime: 1000 }
+    const { relay, open, later } = await limited({ limits })
+    const space = await (await open('Ann')).createSpace({ timeout })
+    const note = await space.createDocument<Numbers>({ list: [] })
+    await note.receipt.proven({ timeout })
+    const replica = await open('Late')
+    const late = await replica.joinSpace(await space.invite({ history: 'from-join', timeout }), { timeout })
+    await until(() => late.status.local.pending === 0, 'the join')
+    await late.sync({ timeout })
+    late.pause()
+    // Each of these taints the epoch, so that another one starts.
+    for (let i = 0; i < 3; i++) await space.revokeInvite(await space.invite({ timeout }), { timeout })
+    const fresh = await space.createDocument<Numbers>({ list: [1] })
+    await fresh.receipt.proven({ timeout })
+    await space.sync({ timeout })
+    // What catching up costs uses it up, and the relay's clock stands still.
+    limits.readBytesPerDevice = 1
+    relay.restart()
+    late.resume()
+    await until(() => codesOf(late).includes('ERR_RATE_LIMITED'), 'the refusal')
+    await until(() => late.status.confirmed.size === space.status.confirmed.size, 'the entries')
+    expect(late.documents().map(({ id }) => id)).not.toContain(fresh.id)
+    // Other requests of the device take their share of what it may read.
+    const hasKeys = (): boolean => {
+      later(2000)
+      return codesOf(late).length === 0 && late.documents().some(({ id }) => id === fresh.id)
+    }
+    await until(hasKeys, 'the keys')
+    const opened = await late.openDocument<Numbers>(fresh.id)
+    await until(() => {
+      later(2000)
+      return opened.doc().list?.join() === '1'
+    }, 'the document')
   })
 })
 

@@ -4,15 +4,9 @@ import { toHex } from '../../src/bytes.ts'
 import type { MemberId } from '../../src/ids.ts'
 import { type ControlBody, HISTORIES, INVITE_KINDS, ROLES, roleNumber } from '../../src/verify/control.ts'
 import { devicesOf, mayActOn } from '../../src/verify/control-change.ts'
-import {
-  type ControlState,
-  controlRows,
-  currentMember,
-  hashControl,
-  isMemberDevice,
-  latestEpoch,
-  readControlRows,
-} from '../../src/verify/control-state.ts'
+import { hashControl } from '../../src/verify/control-hash.ts'
+import { controlRows, readControlRows } from '../../src/verify/control-rows.ts'
+import { type ControlState, currentMember, isMemberDevice, latestEpoch } from '../../src/verify/control-state.ts'
 import type { SpaceState } from '../../src/verify/state.ts'
 import { nextRecipients } from '../../src/verify/wraps.ts'
 import { crew } from '../helpers/crew.ts'

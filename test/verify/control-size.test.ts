@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { hashControl } from '../../src/verify/control-state.ts'
+import { hashControl } from '../../src/verify/control-hash.ts'
 import { crew } from '../helpers/crew.ts'
 
 /** More than a call takes arguments. */

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { toHex } from '../../src/bytes.ts'
 import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
+import { hashControl } from '../../src/verify/control-hash.ts'
 import {
   type ControlRow,
-  type ControlState,
   controlRows,
   decodeControlState,
   encodeControlState,
-  hashControl,
   readControlRows,
-} from '../../src/verify/control-state.ts'
+} from '../../src/verify/control-rows.ts'
+import type { ControlState } from '../../src/verify/control-state.ts'
 import { added, crew, goOn, invited, joined, memberOf } from '../helpers/crew.ts'
 import { bytesOf, type LogBuilder, verdictOf } from '../helpers/log-builder.ts'
 

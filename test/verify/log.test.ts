@@ -2,11 +2,12 @@ import { describe, expect, it } from 'vitest'
 import { toHex } from '../../src/bytes.ts'
 import { sha256, ZERO_32 } from '../../src/crypto/hash.ts'
 import { CONTROL_DOCUMENT, documentIdOf, memberIdOf } from '../../src/ids.ts'
+import { advance } from '../../src/verify/advance.ts'
 import { type Checkpoint, encodeNote, type NoteSignature, parseNote } from '../../src/verify/checkpoint.ts'
 import { rootOf } from '../../src/verify/compact-range.ts'
 import { encodeControlBody } from '../../src/verify/control-codec.ts'
 import { decodeHeader, entryHash } from '../../src/verify/entry.ts'
-import { advance, type Batch, type BatchEntry, isCurrent, type LogView, MAX_ANCHORS } from '../../src/verify/log.ts'
+import { type Batch, type BatchEntry, isCurrent, type LogView, MAX_ANCHORS } from '../../src/verify/log.ts'
 import { stateRoot } from '../../src/verify/state.ts'
 import {
   accept,

@@ -4,7 +4,8 @@ import { concat, toHex, toUtf8 } from '../../src/bytes.ts'
 import { type Cbor, decodeCbor, encodeCbor } from '../../src/codec.ts'
 import { sha256 } from '../../src/crypto/hash.ts'
 import { actorIdOf, CONTROL_DOCUMENT, type DocumentId, documentIdOf, idBytes } from '../../src/ids.ts'
-import { type ControlState, decodeControlState, encodeControlState } from '../../src/verify/control-state.ts'
+import { decodeControlState, encodeControlState } from '../../src/verify/control-rows.ts'
+import type { ControlState } from '../../src/verify/control-state.ts'
 import {
   type ActorRecord,
   actorsOf,

@@ -6,7 +6,7 @@ import { nodeWebSocketTransport } from '../../../src/relay/websocket-node.ts'
 import { TestReplica, until } from './replica.ts'
 
 /** How long a start may take on a busy machine, in milliseconds. */
-const PATIENCE = 15_000
+const PATIENCE = 40_000
 
 export interface Running {
   readonly child: ChildProcess

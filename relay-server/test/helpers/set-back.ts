@@ -25,6 +25,7 @@ export function setBackStore(fresh: () => LogStore): SetBackStore {
       await current.append(append)
       steps.push({ append })
     },
+    undoAppend: undo => current.undoAppend(undo),
     putFloor: (space, size) => current.putFloor(space, size),
     readHead: space => current.readHead(space),
     async putHead(space, head) {
