@@ -65,7 +65,9 @@ export class ReplicaDevices {
     // In one space where the earlier one cannot be ended now, it may never be: that must not cost the new phrase.
     const failed = before === undefined ? [] : await this.#retire(before, signal)
     await keepRecovery(store, { seed, covered: outcome.done })
-    return { done: outcome.done, failed: [...outcome.failed, ...failed], phrase }
+    const isNamed = ({ space }: RecoveryOutcome['failed'][number]) =>
+      outcome.failed.some(other => other.space === space)
+    return { done: outcome.done, failed: [...outcome.failed, ...failed.filter(one => !isNamed(one))], phrase }
   }
 
   async recoveryState(): Promise<RecoveryState | undefined> {
