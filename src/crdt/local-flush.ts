@@ -66,9 +66,9 @@ export class LocalFlush {
     const documents = [...this.#dirty]
     // An own change may build on what was released, and must not be in the store without it.
     await this.#payFor(documents)
-    // Others may have been written to meanwhile: they are the next flush's.
-    for (const document of documents) this.#dirty.delete(document)
     for (const document of documents) {
+      // These alone: others may have been written to meanwhile, and are the next flush's.
+      this.#dirty.delete(document)
       const core = cores.get(document)
       if (core === undefined) continue
       const unsaved = core.unsaved()
